@@ -20,6 +20,7 @@ std::string_view to_string(ErrorCode code) {
     case ErrorCode::ConsumerOffline: return "consumer_offline";
     case ErrorCode::IllegalOperation: return "illegal_operation";
     case ErrorCode::NotSupported: return "not_supported";
+    case ErrorCode::DiskFull: return "disk_full";
     case ErrorCode::Io: return "io";
     case ErrorCode::Corrupt: return "corrupt";
     case ErrorCode::AddressInUse: return "address_in_use";

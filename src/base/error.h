@@ -26,6 +26,7 @@ enum class ErrorCode : std::uint8_t {
   ConsumerOffline,
   IllegalOperation,      // contradicts a verdict that is final
   NotSupported,
+  DiskFull,              // no space left; heals when there is some again
   Io,                    // the disk refused
   Corrupt,               // stored bytes that do not validate
   AddressInUse,

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace halfmoon::storage {
+
+enum class OpenMode : std::uint8_t {
+  Read,           // must exist
+  ReadWrite,      // must exist
+  CreateNew,      // must not exist
+  CreateOrOpen,
+};
+
+/// Whether reads and writes go through the operating system's page cache. Direct asks for O_DIRECT: addresses, lengths and file
+/// positions are then multiples of 4096; where the file system cannot, the file opens Cached and `direct()` says so.
+enum class Caching : std::uint8_t { Cached, Direct };
+
+/// An open file. Reads may come from any thread; writes and syncs from one at a time. Errors: Io, DiskFull (allocate, write).
+class File {
+ public:
+  virtual ~File() = default;
+  /// Reads up to out.size() bytes at `at`; fewer only at the end of the file. Retries EINTR and short reads itself.
+  virtual Result<std::size_t> read_at(std::int64_t at, MutableBytes out) = 0;
+  /// Writes all of `bytes` at `at`, or fails. Retries EINTR and short writes itself.
+  virtual Status write_at(std::int64_t at, Bytes bytes) = 0;
+  /// Returns when the data written before is on stable storage (fdatasync).
+  virtual Status sync() = 0;
+  /// Makes the file `bytes` long with blocks allocated (fallocate), or fails with DiskFull and leaves it as it was.
+  virtual Status allocate(std::int64_t bytes) = 0;
+  virtual Result<std::int64_t> size() = 0;
+  virtual bool direct() const = 0;
+};
+
+/// The data directory as the log sees it: a port, so that tests can lose writes, tear sectors and fill the disk. File names are
+/// relative, without sub-directories. A created, renamed or removed name is durable after sync_directory().
+class Disk {
+ public:
+  virtual ~Disk() = default;
+  virtual Result<std::unique_ptr<File>> open(const std::string& name, OpenMode mode, Caching caching) = 0;
+  virtual Result<std::vector<std::string>> list() = 0;  // sorted
+  virtual Status rename(const std::string& from, const std::string& to) = 0;  // replaces `to`, atomically
+  virtual Status remove(const std::string& name) = 0;
+  virtual Status sync_directory() = 0;
+  /// Bytes that can still be allocated, and the size of the file system.
+  struct Space { std::int64_t free_bytes; std::int64_t total_bytes; };
+  virtual Result<Space> space() = 0;
+};
+
+}  // namespace halfmoon::storage
