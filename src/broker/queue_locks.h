@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/api.h"
+
+namespace halfmoon::broker {
+
+/// Which client of a group consumes which queue in order (specification 4.6). In memory: a lock lives `lock_ms` without renewal, and clients renew every
+/// 20 s, so a restarted broker knows them again before any other client may have started on the queue.
+class QueueLocks {
+ public:
+  explicit QueueLocks(std::int64_t lock_ms) : lock_ms_(lock_ms) {}
+  /// Grants what is free, expired or already the client's; returns all of the asked queues that it holds now.
+  std::vector<QueueRef> lock(const LockRequest& request, std::int64_t mono_ms);
+  void unlock(const LockRequest& request);
+  /// True if any queue of the group is locked and not expired: its consumption is ordered (specification 4.2, send to %RETRY%).
+  bool any_held(std::string_view group, std::int64_t mono_ms) const;
+  void forget_topic(std::string_view topic);
+  void expire(std::int64_t mono_ms);
+
+ private:
+  struct Holder {
+    std::string client_id;
+    std::int64_t renewed_mono_ms = 0;
+  };
+  std::int64_t lock_ms_;
+  std::map<std::string, std::map<std::pair<std::string, std::int32_t>, Holder>, std::less<>> groups_;
+};
+
+}  // namespace halfmoon::broker

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <mutex>
+
+#include "base/clock.h"
+
+namespace halfmoon::runtime {
+
+/// Serialises entries into the core, which has no thread of its own: whoever has work enters, runs it to completion, and leaves.
+/// `begin` and `end` bracket each turn: they stamp the time once for a whole batch, close the log's batch and wake the syncer.
+/// Never enter from inside.
+class Monitor {
+ public:
+  struct Hooks {
+    std::function<void(Now)> begin;
+    std::function<void()> end;
+  };
+  Monitor(Clock& clock, Hooks hooks) : clock_(clock), hooks_(std::move(hooks)) {}
+
+  /// Runs f(now) inside. Blocks while another thread is inside (tens of microseconds at most: nobody inside waits for anything).
+  template <class F>
+  void enter(F&& f) {
+    const std::lock_guard lock(mutex_);
+    const Now now = clock_.now();
+    hooks_.begin(now);
+    f(now);
+    hooks_.end();
+  }
+
+ private:
+  std::mutex mutex_;
+  Clock& clock_;
+  Hooks hooks_;
+};
+
+}  // namespace halfmoon::runtime
