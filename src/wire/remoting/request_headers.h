@@ -201,6 +201,8 @@ struct BrokerHeader {
 };
 Result<BrokerHeader> decode_unregister_broker(const Header& header);
 Result<BrokerHeader> decode_query_data_version(const Header& header);
+/// 904: its broker id may be absent, then 0.
+Result<BrokerHeader> decode_broker_heartbeat(const Header& header);
 
 /// 105.
 struct GetRouteHeader {

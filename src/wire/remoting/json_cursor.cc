@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "wire/remoting/json_cursor.h"
+
+#include <charconv>
+#include <cstring>
+#include <limits>
+#include <string>
+
+namespace halfmoon::wire {
+namespace {
+
+/// Four hexadecimal digits at `p`, or -1.
+std::int32_t hex4(const char* p, const char* end) {
+  if (end - p < 4) return -1;
+  std::uint32_t value = 0;
+  const auto [stop, error] = std::from_chars(p, p + 4, value, 16);
+  return error == std::errc() && stop == p + 4 ? static_cast<std::int32_t>(value) : -1;
+}
+
+char* write_utf8(char* to, std::uint32_t c) {
+  const auto put = [&to](std::uint32_t byte) { *to++ = static_cast<char>(byte); };
+  if (c < 0x80) {
+    put(c);
+  } else if (c < 0x800) {
+    put(0xC0 | (c >> 6));
+    put(0x80 | (c & 0x3F));
+  } else if (c < 0x10000) {
+    put(0xE0 | (c >> 12));
+    put(0x80 | ((c >> 6) & 0x3F));
+    put(0x80 | (c & 0x3F));
+  } else {
+    put(0xF0 | (c >> 18));
+    put(0x80 | ((c >> 12) & 0x3F));
+    put(0x80 | ((c >> 6) & 0x3F));
+    put(0x80 | (c & 0x3F));
+  }
+  return to;
+}
+
+/// Reads the escape whose backslash stands before `p`, writes what it means to `to`; nullptr if it means nothing.
+const char* unescape(const char* p, const char* end, char*& to) {
+  if (p == end) return nullptr;
+  switch (*p) {
+    case '"':
+    case '\\':
+    case '/': *to++ = *p; return p + 1;
+    case 'b': *to++ = '\b'; return p + 1;
+    case 'f': *to++ = '\f'; return p + 1;
+    case 'n': *to++ = '\n'; return p + 1;
+    case 'r': *to++ = '\r'; return p + 1;
+    case 't': *to++ = '\t'; return p + 1;
+    case 'u': break;
+    default: return nullptr;
+  }
+  const std::int32_t unit = hex4(++p, end);
+  if (unit < 0) return nullptr;
+  p += 4;
+  auto c = static_cast<std::uint32_t>(unit);
+  if (c >= 0xD800 && c < 0xE000) {
+    if (c >= 0xDC00 || end - p < 6 || p[0] != '\\' || p[1] != 'u') return nullptr;  // a surrogate without its pair
+    const std::int32_t low = hex4(p + 2, end);
+    if (low < 0xDC00 || low >= 0xE000) return nullptr;
+    c = 0x10000 + ((c - 0xD800) << 10) + (static_cast<std::uint32_t>(low) - 0xDC00);
+    p += 6;
+  }
+  to = write_utf8(to, c);
+  return p;
+}
+
+/// The quote that ends the string `p` is in, or `end`.
+const char* find_quote(const char* p, const char* end) {
+  for (;;) {
+    p = scan_plain(p, end);
+    if (p == end || *p == '"') return p;
+    p += *p == '\\' && end - p > 1 ? 2 : 1;
+  }
+}
+
+}  // namespace
+
+Error JsonCursor::failure(std::string_view what) const {
+  return {ErrorCode::InvalidArgument, std::string(what) + " is not readable: " + (error_ != nullptr ? error_ : "it is not complete") +
+                                          " at byte " + std::to_string(error_at_)};
+}
+
+std::string_view JsonCursor::string_with_specials(const char* begin, const char* stop) {
+  const auto copy = [](char* to, const char* from, const char* until) {
+    const auto n = static_cast<std::size_t>(until - from);
+    if (n != 0) std::memcpy(to, from, n);
+    return to + n;
+  };
+  char* unescaped = nullptr;  // stays null while the text can be a view into the input
+  char* to = nullptr;
+  const char* copied = begin;
+  for (const char* p = stop;; p = scan_plain(p, end_)) {
+    p_ = p;
+    if (p == end_) return fail("a string does not end"), std::string_view();
+    const auto c = static_cast<unsigned char>(*p);
+    if (c == '"') break;
+    if (c == '\\') {
+      if (unescaped == nullptr) to = unescaped = arena_.reserve(static_cast<std::size_t>(find_quote(p, end_) - begin));
+      to = copy(to, copied, p);
+      p = unescape(p + 1, end_, to);
+      if (p == nullptr) return fail("an escape means nothing"), std::string_view();
+      copied = p;
+    } else {
+      const std::size_t n = c < 0x20 ? 0 : utf8_length(p, end_);
+      if (n == 0) return fail("a string is not UTF-8, or has a control character"), std::string_view();
+      p += n;
+    }
+  }
+  const char* const quote = p_++;
+  if (unescaped == nullptr) return {begin, static_cast<std::size_t>(quote - begin)};
+  to = copy(to, copied, quote);
+  const auto size = static_cast<std::size_t>(to - unescaped);
+  arena_.commit(size);
+  return {unescaped, size};
+}
+
+JsonCursor::Kind JsonCursor::peek() {
+  skip_blanks();
+  if (p_ == end_) return Kind::Nothing;
+  switch (*p_) {
+    case '{': return Kind::Object;
+    case '[': return Kind::Array;
+    case '"': return Kind::String;
+    case 't': return Kind::True;
+    case 'f': return Kind::False;
+    case 'n': return Kind::Null;
+    default: return *p_ == '-' || (*p_ >= '0' && *p_ <= '9') ? Kind::Number : Kind::Nothing;
+  }
+}
+
+bool JsonCursor::finish() {
+  skip_blanks();
+  if (p_ != end_) fail("something follows its end");
+  if (depth_ != 0) fail("it ends too early");
+  return ok();
+}
+
+std::string_view JsonCursor::string() {
+  if (peek() != Kind::String) return fail("a string was expected"), std::string_view();
+  ++p_;
+  return string_body();
+}
+
+std::string_view JsonCursor::literal(std::string_view word) {
+  const auto left = static_cast<std::size_t>(end_ - p_);
+  if (left < word.size() || std::memcmp(p_, word.data(), word.size()) != 0) return fail("a value was expected"), std::string_view();
+  const std::string_view found(p_, word.size());
+  p_ += word.size();
+  return found;
+}
+
+std::string_view JsonCursor::number() {
+  const char* const begin = p_;
+  const char* p = p_;
+  const auto digits = [&] {
+    const char* const first = p;
+    while (p != end_ && *p >= '0' && *p <= '9') ++p;
+    return p != first;
+  };
+  if (*p == '-') ++p;
+  const bool leading_zero = p != end_ && *p == '0';
+  const char* const whole = p;
+  bool good = digits() && !(leading_zero && p - whole > 1);
+  if (good && p != end_ && *p == '.') {
+    ++p;
+    good = digits();
+  }
+  if (good && p != end_ && (*p == 'e' || *p == 'E')) {
+    ++p;
+    if (p != end_ && (*p == '+' || *p == '-')) ++p;
+    good = digits();
+  }
+  if (!good) return fail("a number is malformed"), std::string_view();
+  p_ = p;
+  return {begin, static_cast<std::size_t>(p - begin)};
+}
+
+std::string_view JsonCursor::raw() {
+  skip_blanks();
+  const char* const begin = p_;
+  skip();
+  return ok() ? std::string_view(begin, static_cast<std::size_t>(p_ - begin)) : std::string_view();
+}
+
+void JsonCursor::skip() {  // recursion ends at kDepthMax
+  switch (peek()) {
+    case Kind::Object:
+      enter_object();
+      for (std::string_view key; next_member(key);) skip();
+      return;
+    case Kind::Array:
+      enter_array();
+      while (next_element()) skip();
+      return;
+    default: text();
+  }
+}
+
+bool JsonCursor::null() { return peek() == Kind::Null && !literal("null").empty(); }
+
+std::string_view JsonCursor::text() {
+  switch (peek()) {
+    case Kind::String: ++p_; return string_body();
+    case Kind::Number: return number();
+    case Kind::True: return literal("true");
+    case Kind::False: return literal("false");
+    case Kind::Null: literal("null"); return {};
+    case Kind::Object:
+    case Kind::Array: fail("a text or number was expected"); return {};
+    case Kind::Nothing: fail("a value was expected"); return {};
+  }
+  return {};
+}
+
+std::int64_t JsonCursor::int64(std::int64_t fallback) {
+  const std::string_view digits = text();
+  if (digits.empty()) return fallback;
+  std::int64_t value = 0;
+  const char* const end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, value);
+  if (error != std::errc() || stop != end) return fail("an integer was expected"), fallback;
+  return value;
+}
+
+std::int32_t JsonCursor::int32(std::int32_t fallback) {
+  const std::int64_t value = int64(fallback);
+  using Limits = std::numeric_limits<std::int32_t>;
+  if (value < Limits::min() || value > Limits::max()) return fail("an integer has more than 32 bits"), fallback;
+  return static_cast<std::int32_t>(value);
+}
+
+bool JsonCursor::boolean(bool fallback) {
+  const std::string_view word = text();
+  return word.empty() ? fallback : word == "true" || word == "1";
+}
+
+}  // namespace halfmoon::wire
