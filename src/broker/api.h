@@ -348,6 +348,7 @@ struct CoreCounters {
 /// A message with everything that happened to it applied, as a consumer would see it.
 struct StoredMessage {
   std::int64_t body_position = 0;   // the record that holds the body
+  bool visible = true;              // false: a half or delayed message that no consumer may see yet
   model::MessageFields fields;      // views into memory that lives as long as `storage`
   std::string properties;           // what fields.properties views
   std::string topic;                // what fields.topic views

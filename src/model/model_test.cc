@@ -42,7 +42,7 @@ TEST(Properties, ScanFindsWhatTheCoreNeeds) {
 TEST(Properties, ReservedNamesAreSeen) {
   EXPECT_TRUE(scan_properties(props({{"REAL_TOPIC", "x"}}))->reserved);
   EXPECT_TRUE(scan_properties(props({{"REAL_QID", "0"}}))->reserved);
-  EXPECT_TRUE(scan_properties(props({{"POP_CK", "x"}}))->reserved);
+  EXPECT_TRUE(scan_properties(props({{"POP_CK", "x"}}))->pop_checkpoint);
 }
 
 TEST(Properties, LastSeparatorMayBeMissing) {

@@ -37,7 +37,7 @@ std::optional<KnownProperties> scan_properties(std::string_view text) {
         break;
       case 6:
         if (name == kProducerGroup) known.producer_group = value;
-        else if (name == kPopCheckpoint) known.reserved = true;
+        else if (name == kPopCheckpoint) known.pop_checkpoint = true;
         break;
       case 8:
         if (name == kUniqueKey) known.unique_key = value;

@@ -43,7 +43,8 @@ struct KnownProperties {
   std::string_view tags, unique_key, producer_group, retry_topic, origin_message_id, reply_to_client;
   std::string_view delay_level, timer_delay_sec, timer_delay_ms, timer_deliver_ms, check_immunity;
   bool transaction_prepared = false;  // TRAN_MSG == "true"
-  bool reserved = false;              // carries a name that only the broker may set (REAL_TOPIC, REAL_QID, POP_CK)
+  bool reserved = false;              // carries a name that only the broker may set (REAL_TOPIC, REAL_QID)
+  bool pop_checkpoint = false;        // carries POP_CK, which is taken off (specification 2.5)
 };
 
 /// `text` is `name 0x01 value 0x02` repeated; the last 0x02 may be missing. nullopt if a part has no separator or no name.

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "model/group.h"
+#include "model/topic.h"
+#include "storage/position.h"
+
+/// Payloads of the core's log records, byte for byte as docs/formats/log.md lists them. `encode` gives a payload, `decode_x` reads one;
+/// nullopt where it does not have that shape. Views point into the input.
+namespace halfmoon::broker {
+
+using storage::Position;
+
+struct VerdictRecord {
+  Position half = 0;
+  bool commit = false;
+  std::uint8_t source = 1;            // 1 producer, 2 check, 3 operator
+  std::int64_t queue_offset = -1;     // -1: none
+  std::int64_t due_ms = 0;            // 0: at once
+  std::int64_t wall_ms = 0;
+};
+struct CheckedRecord {
+  Position half = 0;
+  std::uint32_t answered = 0;
+  std::int64_t wall_ms = 0;
+};
+struct ParkedRecord {
+  Position half = 0;
+  std::int64_t queue_offset = 0;
+  std::int64_t wall_ms = 0;
+};
+struct ResumedRecord {
+  Position half = 0;
+  std::int64_t wall_ms = 0;
+};
+enum class ReferenceReason : std::uint8_t { Retry = 1, DeadLetter = 2 };
+struct ReferenceRecord {
+  Position body = 0;
+  std::int64_t due_ms = 0;
+  std::int64_t queue_offset = -1;     // -1: when due
+  std::int64_t store_ms = 0;
+  std::int32_t queue_id = 0;
+  std::int32_t reconsume_times = 0;
+  ReferenceReason reason = ReferenceReason::Retry;
+  std::string_view topic;
+  std::string_view properties;
+};
+struct FireRecord {
+  Position target = 0;
+  std::int64_t queue_offset = 0;
+  std::int64_t store_ms = 0;
+};
+enum class OffsetKind : std::uint8_t { Commit = 1, Reset = 2 };
+struct OffsetItem {
+  std::string_view group, topic;
+  std::int32_t queue_id = 0;
+  std::int64_t offset = 0;
+  OffsetKind kind = OffsetKind::Commit;
+};
+struct CarriedRecord {
+  Position original = 0;
+  storage::RecordType type{};
+  Bytes payload;
+};
+
+inline constexpr std::size_t kDelayedPrefixBytes = 8;  // due time before the image of a DELAYED record
+
+std::string encode(const VerdictRecord& r);
+std::string encode(const CheckedRecord& r);
+std::string encode(const ParkedRecord& r);
+std::string encode(const ResumedRecord& r);
+std::string encode(const ReferenceRecord& r);
+std::string encode(const FireRecord& r);
+std::string encode(const std::vector<OffsetItem>& items);
+std::string encode(const model::TopicConfig& config);
+std::string encode(const model::GroupConfig& config);
+std::string encode(const CarriedRecord& r);
+std::string encode_group_deleted(std::string_view group, bool clean_offsets);
+
+std::optional<VerdictRecord> decode_verdict(Bytes payload);
+std::optional<CheckedRecord> decode_checked(Bytes payload);
+std::optional<ParkedRecord> decode_parked(Bytes payload);
+std::optional<ResumedRecord> decode_resumed(Bytes payload);
+std::optional<ReferenceRecord> decode_reference(Bytes payload);
+std::optional<FireRecord> decode_fire(Bytes payload);
+std::optional<std::vector<OffsetItem>> decode_offsets(Bytes payload);
+std::optional<model::TopicConfig> decode_topic(Bytes payload);
+std::optional<model::GroupConfig> decode_group(Bytes payload);
+std::optional<CarriedRecord> decode_carried(Bytes payload);
+struct GroupDeleted {
+  std::string_view group;
+  bool clean_offsets = false;
+};
+std::optional<GroupDeleted> decode_group_deleted(Bytes payload);
+
+}  // namespace halfmoon::broker
