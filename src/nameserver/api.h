@@ -64,7 +64,10 @@ class NameServer {
   virtual std::vector<std::string> topics() = 0;
   virtual std::vector<std::string> topics_of_cluster(std::string_view cluster) = 0;
   virtual void delete_topic(std::string_view topic, std::string_view cluster) = 0;  // cluster empty: everywhere
-  virtual void put_config(std::string_view space, std::string_view key, std::string_view value) = 0;
+  /// Forgets that one broker holds the topic; the others keep it.
+  virtual void delete_topic_of_broker(std::string_view topic, std::string_view broker_name) = 0;
+  /// Errors: InvalidArgument (no name), Busy (too many entries).
+  virtual Status put_config(std::string_view space, std::string_view key, std::string_view value) = 0;
   virtual std::optional<std::string> config(std::string_view space, std::string_view key) = 0;
   virtual std::map<std::string, std::string> configs(std::string_view space) = 0;
   virtual void delete_config(std::string_view space, std::string_view key) = 0;
