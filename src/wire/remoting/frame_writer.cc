@@ -122,10 +122,10 @@ void FrameWriter::begin_json_field(std::string_view key) {
 
 /// A key and a value that need no escapes, in one go.
 void FrameWriter::plain_json_field(std::string_view key, std::string_view value) {
-  const std::string_view before = any_field_ ? std::string_view(",\"") : std::string_view(R"(,"extFields":{")");
+  constexpr std::size_t kAroundMax = 32;
+  char* const begin = room(key.size() + value.size() + kAroundMax);
+  char* to = any_field_ ? put(begin, R"(,")") : put(begin, R"(,"extFields":{")");
   any_field_ = true;
-  char* const begin = room(before.size() + key.size() + value.size() + 4);
-  char* to = put(begin, before);
   to = put(to, key);
   to = put(to, R"(":")");
   to = put(to, value);

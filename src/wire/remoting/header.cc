@@ -74,7 +74,7 @@ class FieldTable {
   /// Compares names only where a bit that both set says that they may be equal.
   bool taken(std::string_view key) {
     const auto byte = [key](std::size_t i) { return static_cast<unsigned char>(key[i]); };
-    const std::size_t hash = key.empty() ? 0 : byte(0) + 7u * byte(key.size() - 1) + 13u * key.size();
+    const std::size_t hash = key.empty() ? 0 : byte(0) + 2u * byte(key.size() - 1) + 11u * key.size();
     const std::uint64_t bit = std::uint64_t{1} << (hash % 64);
     if ((bits_ & bit) == 0) {
       bits_ |= bit;
@@ -96,8 +96,7 @@ ExtFields read_json_fields(JsonCursor& cursor, TextArena& arena) {
   cursor.enter_object();
   for (std::string_view key; cursor.next_member(key);) {
     const char* why = nullptr;
-    if (cursor.peek() == JsonCursor::Kind::Null) {
-      cursor.null();
+    if (cursor.null()) {
       why = fields.add_null(key);
     } else {
       const std::string_view value = cursor.text();

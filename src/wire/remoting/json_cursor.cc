@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wire/remoting/json_cursor.h"
 
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <limits>
@@ -9,12 +10,23 @@
 namespace halfmoon::wire {
 namespace {
 
-/// Four hexadecimal digits at `p`, or -1.
+constexpr auto kHexValue = [] {
+  std::array<std::int8_t, 256> values{};
+  values.fill(-1);
+  for (int i = 0; i < 10; ++i) values[static_cast<std::size_t>('0' + i)] = static_cast<std::int8_t>(i);
+  for (int i = 0; i < 6; ++i) {
+    values[static_cast<std::size_t>('a' + i)] = static_cast<std::int8_t>(10 + i);
+    values[static_cast<std::size_t>('A' + i)] = static_cast<std::int8_t>(10 + i);
+  }
+  return values;
+}();
+
+/// Four hexadecimal digits at `p`, or a negative number.
 std::int32_t hex4(const char* p, const char* end) {
   if (end - p < 4) return -1;
-  std::uint32_t value = 0;
-  const auto [stop, error] = std::from_chars(p, p + 4, value, 16);
-  return error == std::errc() && stop == p + 4 ? static_cast<std::int32_t>(value) : -1;
+  const auto digit = [p](std::size_t i) { return std::int32_t{kHexValue[static_cast<unsigned char>(p[i])]}; };
+  const std::int32_t a = digit(0), b = digit(1), c = digit(2), d = digit(3);
+  return (a | b | c | d) < 0 ? -1 : a << 12 | b << 8 | c << 4 | d;
 }
 
 char* write_utf8(char* to, std::uint32_t c) {
@@ -199,11 +211,9 @@ void JsonCursor::skip() {  // recursion ends at kDepthMax
   }
 }
 
-bool JsonCursor::null() { return peek() == Kind::Null && !literal("null").empty(); }
-
-std::string_view JsonCursor::text() {
+std::string_view JsonCursor::text_of_other() {
   switch (peek()) {
-    case Kind::String: ++p_; return string_body();
+    case Kind::String:
     case Kind::Number: return number();
     case Kind::True: return literal("true");
     case Kind::False: return literal("false");

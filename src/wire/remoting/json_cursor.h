@@ -65,12 +65,20 @@ class JsonCursor {
   std::string_view raw();
   void skip();
   /// Reads a null if one is next.
-  bool null();
+  bool null() {
+    skip_blanks();
+    return p_ != end_ && *p_ == 'n' && !literal("null").empty();
+  }
 
   // Coercions of the protocol's JSON readers (App. A).
 
   /// A string; the text of a number or boolean; null = "".
-  std::string_view text();
+  std::string_view text() {
+    skip_blanks();
+    if (p_ == end_ || *p_ != '"') return text_of_other();
+    ++p_;
+    return string_body();
+  }
   /// An integer, also in a string; null and "" = fallback. Anything else, or out of range, is a mistake.
   std::int64_t int64(std::int64_t fallback);
   std::int32_t int32(std::int32_t fallback);
@@ -113,6 +121,7 @@ class JsonCursor {
     return {begin, static_cast<std::size_t>(stop - begin)};
   }
   std::string_view string_with_specials(const char* begin, const char* stop);
+  std::string_view text_of_other();
   std::string_view literal(std::string_view word);
   std::string_view number();
 

@@ -10,22 +10,45 @@
 
 namespace halfmoon::wire {
 
+namespace detail {
+/// The first `n` (1 to 7) bytes at `p`, the first one lowest, zeros above.
+inline std::uint64_t load_short(const char* p, std::size_t n) {
+  if (n >= 4) {
+    std::uint32_t low, high;
+    std::memcpy(&low, p, sizeof low);
+    std::memcpy(&high, p + n - 4, sizeof high);
+    return low | std::uint64_t{high} << (8 * (n - 4));  // where they overlap they are equal
+  }
+  const auto byte = [p](std::size_t i) { return std::uint64_t{static_cast<unsigned char>(p[i])} << (8 * i); };
+  return byte(0) | byte(n / 2) | byte(n - 1);
+}
+
+/// Each byte that JSON does not let stand for itself sets its high bit. The lowest set bit is always right; those above it may
+/// come from a borrow.
+inline std::uint64_t special_bytes(std::uint64_t word) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101u;
+  const std::uint64_t quote = word ^ (kOnes * '"');
+  const std::uint64_t slash = word ^ (kOnes * '\\');
+  return (((quote - kOnes) & ~quote) | ((slash - kOnes) & ~slash) | ((word - kOnes * 0x20) & ~word) | word) & (kOnes * 0x80);
+}
+}  // namespace detail
+
 /// The first byte in [p, end) that JSON does not let stand for itself in a string without a second look: a quote, a backslash, a
 /// control character, or a byte of a multi-byte UTF-8 sequence; `end` if there is none. Eight bytes at a time.
 inline const char* scan_plain(const char* p, const char* end) {
   if constexpr (std::endian::native == std::endian::little) {
-    constexpr std::uint64_t kOnes = 0x0101010101010101u;
-    constexpr std::uint64_t kHighs = 0x8080808080808080u;
     while (end - p >= 8) {
       std::uint64_t word;
       std::memcpy(&word, p, sizeof word);
-      const std::uint64_t quote = word ^ (kOnes * '"');
-      const std::uint64_t slash = word ^ (kOnes * '\\');
-      // In each term the lowest set high bit marks a true hit; bits above it may be borrows.
-      const std::uint64_t hits = (((quote - kOnes) & ~quote) | ((slash - kOnes) & ~slash) | ((word - kOnes * 0x20) & ~word) | word) & kHighs;
+      const std::uint64_t hits = detail::special_bytes(word);
       if (hits != 0) return p + std::countr_zero(hits) / 8;
       p += 8;
     }
+    const auto left = static_cast<std::size_t>(end - p);
+    if (left == 0) return end;
+    const std::uint64_t hits = detail::special_bytes(detail::load_short(p, left));
+    const auto at = static_cast<std::size_t>(std::countr_zero(hits)) / 8;  // a zero above the bytes is a hit as well
+    return at < left ? p + at : end;
   }
   for (; p != end; ++p) {
     const auto c = static_cast<unsigned char>(*p);

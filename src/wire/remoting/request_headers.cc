@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wire/remoting/request_headers.h"
 
-
 #include "wire/remoting/field_reader.h"
 
 namespace halfmoon::wire {

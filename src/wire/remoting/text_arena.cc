@@ -16,6 +16,7 @@ void TextArena::grow(std::size_t bytes) {
 
 void TextArena::reset() {
   if (chunks_.empty()) return;
+  if (chunks_.size() == 1 && chunks_.front().size <= kKeptBytes) return use(chunks_.front());
   Chunk kept;
   for (Chunk& chunk : chunks_) {
     if (chunk.size <= kKeptBytes && chunk.size > kept.size) kept = std::move(chunk);
