@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wire/remoting/request_headers.h"
 
+#include <algorithm>
+
 #include "wire/remoting/field_reader.h"
 
 namespace halfmoon::wire {
@@ -59,8 +61,9 @@ Result<SearchOffsetHeader> decode_search_offset(const Header& header) {
   out.topic = read.text("topic");
   out.queue_id = read.int32("queueId");
   out.timestamp_ms = read.int64("timestamp");
-  const std::string_view boundary = header.ext.text_or("boundaryType", "");
-  if (boundary == "UPPER" || boundary == "upper") out.boundary = BoundaryType::Upper;
+  constexpr std::string_view kUpper = "upper";
+  const bool upper = std::ranges::equal(header.ext.text_or("boundaryType", ""), kUpper, [](char a, char b) { return (a | 0x20) == b; });
+  if (upper) out.boundary = BoundaryType::Upper;
   return read.done(out);
 }
 

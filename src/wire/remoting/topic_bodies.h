@@ -16,6 +16,7 @@ namespace halfmoon::wire {
 
 /// The largest body of a broker's registration, before and after inflating.
 inline constexpr std::size_t kRegisterBodyBytesMax = 16u << 20;
+inline constexpr std::size_t kRegisterTopicsMax = 1u << 18;
 
 using TextMap = std::vector<std::pair<std::string, std::string>>;
 
@@ -54,7 +55,7 @@ struct RegisterBrokerBody {
 };
 /// Reads JSON, JSON of senders before 3.0.11 (the topic table without a wrapper), and the compressed form, told apart by their first
 /// byte because a known sender leaves the header's flag false. An empty body registers no topic. `body_crc32` is that of the
-/// header, 0 = do not check. InvalidArgument: `crc32 not match`, not well-formed, or larger than kRegisterBodyBytesMax.
+/// header, 0 = do not check. InvalidArgument: `crc32 not match`, not well-formed, or beyond the maxima.
 Result<RegisterBrokerBody> parse_register_broker_body(Bytes body, std::int32_t body_crc32);
 
 }  // namespace halfmoon::wire
