@@ -23,7 +23,8 @@ enum class OpenMode : std::uint8_t {
 /// positions are then multiples of 4096; where the file system cannot, the file opens Cached and `direct()` says so.
 enum class Caching : std::uint8_t { Cached, Direct };
 
-/// An open file. Reads may come from any thread; writes and syncs from one at a time. Errors: Io, DiskFull (allocate, write).
+/// An open file. Reads may come from any thread; writes from one at a time; a sync may overlap them (it then says nothing of the
+/// writes it overlaps). Errors: Io, DiskFull (allocate, write).
 class File {
  public:
   virtual ~File() = default;
@@ -31,6 +32,8 @@ class File {
   virtual Result<std::size_t> read_at(std::int64_t at, MutableBytes out) = 0;
   /// Writes all of `bytes` at `at`, or fails. Retries EINTR and short writes itself.
   virtual Status write_at(std::int64_t at, Bytes bytes) = 0;
+  /// The same for two pieces of memory that stand one behind the other in the file: one system call, no copying together.
+  virtual Status write_at(std::int64_t at, Bytes first, Bytes second) = 0;
   /// Returns when the data written before is on stable storage (fdatasync).
   virtual Status sync() = 0;
   /// Makes the file `bytes` long with blocks allocated (fallocate), or fails with DiskFull and leaves it as it was.

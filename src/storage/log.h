@@ -26,7 +26,7 @@ struct LogOptions {
   Safety safety = Safety::Durable;
   std::int64_t segment_bytes = 256 << 20;        // capacity of a full-size segment, a multiple of 4096
   std::int64_t first_segment_bytes = 16 << 20;   // of the first segment of a new store; the second is four times that
-  std::int64_t ring_bytes = 64 << 20;            // resident tail, power of two, at least 8 MiB (tests: 64 KiB)
+  std::int64_t ring_bytes = 64 << 20;            // resident tail, power of two, at least 64 KiB
   std::uint32_t record_bytes_max = 32 << 20;     // payload; also bounded by ring_bytes / 4
 };
 
@@ -71,11 +71,13 @@ struct LogCounters {
 ///
 /// Three sides, each one thread at a time, all three at once:
 ///  * appending (the thread inside the core): room_for, reserve, finish, close_batch, end, drop_before;
-///  * flushing: flush, or write_out; `prepare_next` is a third, slow one for a background thread;
+///  * flushing: flush, or write_out; beside it a background thread for what is slow: `prepare_next`, `sync_written`;
 ///  * reading (any number of threads, each with its ReadBuffer): read, safe, and what says so below.
-/// It owns no thread and no clock. After any error of write or sync it is poisoned: reserve and flush refuse for good.
+/// It owns no thread and no clock; `random` is asked by open and by the appending side (a salt for each segment). After any error of write or sync it is poisoned: reserve and flush refuse for good.
 class Log {
  public:
+  static constexpr std::int64_t kRingBytesMin = 64 << 10;
+
   /// Opens the segments on `disk` (creates the first if there are none) and checks their headers. Errors: Corrupt with file and
   /// byte, DiskFull, Io. `disk` and `random` outlive the log.
   static Result<std::unique_ptr<Log>> open(Disk& disk, Random& random, LogOptions options);
@@ -88,13 +90,16 @@ class Log {
   Result<RecoveryReport> recover(Position from, const Visitor& visit);
 
   // ---- appending
-  /// True if a batch of `bytes` more payload in up to `records` records fits now into ring and current or next segment. When false,
-  /// ask `refusal()` why: DiskFull or Busy (the flusher is behind), or Io (poisoned).
+  /// True if `bytes` more payload in up to `records` records fits now into one batch, in the ring and in the current or next segment.
+  /// Where the current segment has no room it rolls to the next one, which closes an open batch (end() then moves on). When false,
+  /// ask `refusal()` why: Busy (the flusher is behind; an open batch must be closed for it to go on), DiskFull (no next segment; again
+  /// after prepare_next succeeded), Io (poisoned), InvalidArgument (more than half the ring).
   bool room_for(std::int64_t bytes, int records);
   Error refusal() const;
   /// Makes room for one record in the open batch (opening one if need be) and returns its payload to be filled in place; `position()` of
   /// the reservation is the record's. Exactly one reservation at a time, ended by finish(). Call room_for first for records that
-  /// must land in one batch.
+  /// must land in one batch; without it a record that does not fit in the segment closes the batch and begins one in the next. Errors
+  /// as `refusal()`.
   struct Reservation {
     Position position;
     MutableBytes payload;
@@ -110,12 +115,16 @@ class Log {
   // ---- flushing
   /// Writes and syncs every closed batch; returns the new durable position at once if there is nothing to do. Poisons on error.
   Result<Position> flush();
-  /// Hands every closed batch to the operating system without a sync (Safety::Written). Poisons on error.
+  /// Hands every closed batch to the operating system without a sync (Safety::Written). Poisons on error. At the end of a segment it
+  /// does sync, because the next one's header tells where this one ended.
   Result<Position> write_out();
-  bool flush_pending() const;    // any thread
+  /// Syncs what was written out before the call; returns the new durable position. For Safety::Written, from a background thread now
+  /// and then, while another one writes out. Poisons on error.
+  Result<Position> sync_written();
+  bool flush_pending() const;    // any thread: safe() is behind the closed batches
 
   /// Creates and zeroes the next segment, if none is ready. Slow; background thread. DiskFull leaves the log usable until the
-  /// current segment is full, then read-only until a later call succeeds.
+  /// current segment is full, then read-only until a later call succeeds. Any other error poisons.
   Status prepare_next();
   bool next_is_ready() const;    // any thread
 
@@ -124,9 +133,13 @@ class Log {
   Position durable() const;
   Position safe() const;
   Position first_position() const;
-  /// Reads the record at `position`, which must be below end(). From the ring without a system call if it is recent; otherwise from the
-  /// segment file, checksum verified, with read-ahead. Errors: NotFound (no record begins there, or its segment is gone), Corrupt, Io.
+  /// Reads the record at `position`, which is known to be a record's beginning (out of an index), finished, perhaps not yet safe. From the
+  /// ring without a system call or a checksum if it is recent; otherwise from the segment file, checksum verified, with read-ahead.
+  /// Errors: NotFound (no record begins there, or its segment is gone), Corrupt, Io.
   Result<RecordView> read(Position position, ReadBuffer& buffer) const;
+  /// The same for a position that a stranger sent: any number is allowed, the checksum always decides, only closed batches are
+  /// looked at, and whatever does not validate is NotFound. May return BATCH records. Errors: NotFound, Io.
+  Result<RecordView> read_untrusted(Position position, ReadBuffer& buffer) const;
 
   // ---- segments
   struct SegmentInfo {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/mirror_ring.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace halfmoon::storage {
+namespace {
+
+Error refused(const char* call) {
+  return {ErrorCode::Io, std::string("memory for the log's tail: ") + call + ": " + std::strerror(errno)};
+}
+
+}  // namespace
+
+MirrorRing::~MirrorRing() {
+  if (base_) ::munmap(base_, static_cast<std::size_t>(bytes()) * 2);
+}
+
+Status MirrorRing::map(std::int64_t bytes) {
+  HM_CHECK(base_ == nullptr && bytes >= 4096 && (bytes & (bytes - 1)) == 0);
+  const auto n = static_cast<std::size_t>(bytes);
+  const int fd = ::memfd_create("halfmoon-tail", MFD_CLOEXEC);
+  if (fd < 0) return refused("memfd_create");
+  Status status = Done{};
+  void* both = MAP_FAILED;
+  if (::ftruncate(fd, bytes) != 0) {
+    status = refused("ftruncate");
+  } else if (both = ::mmap(nullptr, 2 * n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0); both == MAP_FAILED) {
+    status = refused("mmap");
+  } else {
+    for (std::byte* half : {static_cast<std::byte*>(both), static_cast<std::byte*>(both) + n}) {
+      if (::mmap(half, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) status = refused("mmap");
+    }
+  }
+  ::close(fd);
+  if (!status.ok()) {
+    if (both != MAP_FAILED) ::munmap(both, 2 * n);
+    return status;
+  }
+  ::madvise(both, 2 * n, MADV_DONTDUMP);  // message bodies have no place in a core dump
+  base_ = static_cast<std::byte*>(both);
+  mask_ = bytes - 1;
+  return Done{};
+}
+
+}  // namespace halfmoon::storage

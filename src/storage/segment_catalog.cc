@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// read_catalog: which files are the log's, and whether they fit together.
+#include <algorithm>
+#include <cstring>
+
+#include "storage/segment.h"
+
+namespace halfmoon::storage {
+namespace {
+
+struct Candidate {
+  std::string name;
+  Position first = 0;
+  std::int64_t size = 0;
+  Result<SegmentHeader> header = Error{};
+  bool header_is_zero = false;
+  bool data_begins_with_zeros = true;  // no batch was ever written
+};
+
+Error corrupt(const std::string& file, const std::string& what) {
+  return {ErrorCode::Corrupt, file + ": " + what};
+}
+
+bool all_zero(Bytes bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+}
+
+Result<Candidate> read_candidate(Disk& disk, const std::string& name, Position first) {
+  Candidate candidate{.name = name, .first = first};
+  HM_TRY(auto, file, disk.open(name, OpenMode::Read, Caching::Cached));
+  HM_TRY(const std::int64_t, size, file->size());
+  candidate.size = size;
+  AlignedBuffer blocks(2 * kBlockBytes);
+  std::memset(blocks.data(), 0, 2 * kBlockBytes);
+  HM_TRY(const std::size_t, got, file->read_at(0, blocks.first(2 * kBlockBytes)));
+  const Bytes header = blocks.first(kBlockBytes);
+  candidate.header_is_zero = all_zero(header);
+  candidate.data_begins_with_zeros = all_zero(Bytes(blocks.first(2 * kBlockBytes)).subspan(kBlockBytes));
+  if (got < static_cast<std::size_t>(kBlockBytes)) {
+    candidate.header = Error{ErrorCode::Corrupt, "byte " + std::to_string(got) + ": the file ends inside its header"};
+  } else {
+    candidate.header = decode_segment_header(header);
+  }
+  return candidate;
+}
+
+/// A file whose header validates: is it what its name and its size say?
+Status check_active(const Candidate& candidate) {
+  const SegmentHeader& header = candidate.header.value();
+  if (header.first != candidate.first) {
+    return corrupt(candidate.name, "byte 40: the header says position " + std::to_string(header.first) +
+                                       "; the file was renamed or copied over: put the right file back");
+  }
+  if (candidate.size < kSegmentHeaderBytes + header.capacity) {
+    return corrupt(candidate.name, "byte " + std::to_string(candidate.size) + ": the file ends early, it should have " +
+                                       std::to_string(kSegmentHeaderBytes + header.capacity) + " bytes; restore it from a copy");
+  }
+  return Done{};
+}
+
+Status check_follows(const SegmentHeader& before, const SegmentHeader& header) {
+  const std::string name = segment_name(header.first);
+  if (header.first != before.limit()) {
+    return corrupt(segment_name(before.limit()), "is missing: the log has a gap at position " + std::to_string(before.limit()) +
+                                                     ", before " + name + "; restore the file from a copy");
+  }
+  if (header.store_id != before.store_id) {
+    return corrupt(name, "byte 16: the segment belongs to another store; remove it from this directory");
+  }
+  if (header.previous_end < before.first || header.previous_end > before.limit()) {
+    return corrupt(name, "byte 56: impossible end of the previous segment");
+  }
+  if (header.epoch < before.epoch) return corrupt(name, "byte 64: the epoch went back");
+  return Done{};
+}
+
+}  // namespace
+
+Result<SegmentCatalog> read_catalog(Disk& disk) {
+  SegmentCatalog catalog;
+  std::vector<Candidate> unused;  // files after the last valid header
+  HM_TRY(const auto, names, disk.list());
+  for (const std::string& name : names) {
+    if (name.ends_with(".seg.tmp")) catalog.leftovers.push_back(name);
+    const auto first = segment_position(name);
+    if (!first) continue;
+    HM_TRY(Candidate, candidate, read_candidate(disk, name, *first));
+    if (!candidate.header.ok()) {
+      if (!candidate.data_begins_with_zeros) {
+        return corrupt(name, candidate.header.error().text + ", but records follow: the header is damaged; restore the file from a copy");
+      }
+      unused.push_back(std::move(candidate));
+      continue;
+    }
+    if (!unused.empty()) {
+      return corrupt(unused.front().name, unused.front().header.error().text + ", but the log goes on in " + name +
+                                              ": the file is damaged; restore it from a copy");
+    }
+    HM_TRY_STATUS(check_active(candidate));
+    if (!catalog.active.empty()) HM_TRY_STATUS(check_follows(catalog.active.back(), *candidate.header));
+    catalog.active.push_back(*candidate.header);
+  }
+  const Position next = catalog.active.empty() ? 0 : catalog.active.back().limit();
+  for (const Candidate& candidate : unused) {
+    const std::int64_t capacity = candidate.size - kSegmentHeaderBytes;
+    const bool usable = candidate.header_is_zero && candidate.first == next && capacity > 0 && capacity % kBlockBytes == 0;
+    if (usable) {
+      catalog.prepared = next;
+      catalog.prepared_capacity = capacity;
+    } else if (catalog.active.empty() && candidate.first != 0) {
+      return corrupt(segment_name(0), "is missing: only " + candidate.name + " is there, which holds no records yet; restore the log");
+    } else {
+      catalog.leftovers.push_back(candidate.name);
+    }
+  }
+  return catalog;
+}
+
+}  // namespace halfmoon::storage

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "storage/disk.h"
+
+namespace halfmoon::testkit {
+
+/// A data directory in memory that can lose what was not synced. Every 512-byte sector has a durable and a cached version;
+/// directory entries are tracked apart from the files and are durable after sync_directory() only. Deterministic: what a crash
+/// keeps depends on the given Random alone. Any thread may call it.
+///
+///   SimDisk disk;
+///   disk.fail({.call = SimDisk::Call::Sync, .nth = 3});        // the third sync from now on fails
+///   disk.crash(SimDisk::Loss::RandomSectors, random);          // handles are dead; open the log again on the same disk
+class SimDisk : public storage::Disk {
+ public:
+  enum class Call : std::uint8_t { Open, Read, Write, Sync, Allocate, Rename, Remove, SyncDirectory };
+  static constexpr std::size_t kCalls = 8;
+
+  struct Fault {
+    std::optional<Call> call;                 // nullopt: any call that changes something (all but Read, and Open of what exists)
+    std::int64_t nth = 1;                     // 1: the next one
+    ErrorCode code = ErrorCode::Io;
+    std::int64_t bytes_done = 0;              // a failing write does so much of its work
+    enum class Repeat : std::uint8_t { Once, Forever } repeat = Repeat::Once;
+  };
+  /// What a crash does with what was not synced.
+  enum class Loss : std::uint8_t {
+    Nothing,        // the process is killed: the operating system writes everything sooner or later, and its cache lives on
+    Everything,     // power cut, nothing unsynced reached the disk
+    RandomSectors,  // power cut, any subset of sectors and of directory changes did
+  };
+
+  SimDisk();
+  ~SimDisk() override;
+
+  // ---- the port
+  Result<std::unique_ptr<storage::File>> open(const std::string& name, storage::OpenMode mode, storage::Caching caching) override;
+  Result<std::vector<std::string>> list() override;
+  Status rename(const std::string& from, const std::string& to) override;
+  Status remove(const std::string& name) override;
+  Status sync_directory() override;
+  Result<Space> space() override;
+
+  // ---- faults
+  void fail(Fault fault);
+  void heal();                                       // forgets all faults
+  /// A failed sync leaves the cache looking clean though the disk has none of it, as Linux does; a later sync does not help.
+  void crash(Loss loss, Random& random);
+  void set_capacity(std::int64_t bytes);             // of the whole disk; allocate and growing writes beyond it: DiskFull
+  void support_direct(bool supported);               // false: Direct opens fall back to Cached
+
+  // ---- looking and meddling
+  std::int64_t calls(Call call) const;
+  std::int64_t changes() const;                      // calls that a Fault with call = nullopt counts
+  std::string content(const std::string& name) const;                     // as cached; "" if there is no such file
+  void corrupt(const std::string& name, std::int64_t at, std::string_view bytes);  // on disk and in the cache
+  std::map<std::string, std::string> image() const;                       // name -> durable content
+
+ private:
+  class Handle;
+  struct Inode;
+  struct Change;
+  using Names = std::map<std::string, std::shared_ptr<Inode>>;
+
+  Status enter(Call call, bool changes, std::int64_t* bytes_done);
+  void lose(Inode& inode, Loss loss, Random& random);
+  std::int64_t used() const;
+
+  mutable std::mutex mutex_;
+  Names names_;
+  Names durable_names_;
+  std::vector<Change> unsynced_changes_;
+  std::vector<Fault> faults_;
+  std::array<std::int64_t, kCalls> calls_{};
+  std::int64_t changes_ = 0;
+  std::int64_t capacity_ = std::int64_t{1} << 40;
+  std::int64_t generation_ = 0;                      // a crash makes older handles useless
+  bool direct_supported_ = true;
+};
+
+}  // namespace halfmoon::testkit
