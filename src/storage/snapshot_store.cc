@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/snapshot_store.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/crc.h"
+#include "base/cursor.h"
+#include "base/log.h"
+#include "storage/snapshot_format.h"
+
+namespace halfmoon::storage {
+namespace {
+
+constexpr std::string_view kPrefix = "snapshot-";
+constexpr std::string_view kTemporary = "snapshot.tmp";
+constexpr std::size_t kDigits = 20;
+constexpr std::size_t kKept = 2;
+
+Result<std::vector<std::string>> snapshots_on(Disk& disk) {
+  HM_TRY(auto, names, disk.list());
+  std::erase_if(names, [](const std::string& name) { return !snapshot_position(name); });
+  return names;  // sorted: by position
+}
+
+}  // namespace
+
+std::string snapshot_name(Position position) {
+  std::string digits = std::to_string(position);
+  digits.insert(0, kDigits - std::min(kDigits, digits.size()), '0');
+  return std::string(kPrefix) + digits;
+}
+
+std::optional<Position> snapshot_position(std::string_view name) {
+  if (name.size() != kPrefix.size() + kDigits || !name.starts_with(kPrefix)) return std::nullopt;
+  Position position = 0;
+  for (const char c : name.substr(kPrefix.size())) {
+    if (c < '0' || c > '9' || position > (INT64_MAX - 9) / 10) return std::nullopt;
+    position = position * 10 + (c - '0');
+  }
+  return position;
+}
+
+std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, const Snapshot& snapshot) {
+  std::string checked;
+  Writer writer(checked);
+  writer.text(as_text(store_id));
+  writer.le(snapshot.position);
+  writer.le(static_cast<std::uint64_t>(snapshot.payload.size()));
+  std::string header(kSnapshotMagic);
+  Writer front(header);
+  front.le(kSnapshotVersion);
+  front.le(crc32c(as_bytes(snapshot.payload), crc32c(as_bytes(checked))));
+  return header + checked;
+}
+
+Result<Snapshot> read_snapshot(Disk& disk, const std::string& name, const std::array<std::byte, 16>* store_id) {
+  const auto bad = [&name](const std::string& why) { return Error{ErrorCode::Corrupt, name + ": " + why}; };
+  HM_TRY(const auto, file, disk.open(name, OpenMode::Read, Caching::Cached));
+  HM_TRY(const std::int64_t, size, file->size());
+  if (size < static_cast<std::int64_t>(kSnapshotHeaderBytes)) return bad("shorter than its header");
+  std::string text(static_cast<std::size_t>(size), '\0');
+  HM_TRY(const std::size_t, got, file->read_at(0, std::as_writable_bytes(std::span(text))));
+  if (got != text.size()) return bad("could not be read to its end");
+  Reader reader(as_bytes(text));
+  if (reader.text(kSnapshotMagic.size()) != kSnapshotMagic) return bad("not a snapshot");
+  if (const auto version = reader.le<std::uint32_t>(); version != kSnapshotVersion) {
+    return bad("format version " + std::to_string(version) + " is not known to this program");
+  }
+  const auto crc = reader.le<std::uint32_t>();
+  const std::string_view id = reader.text(16);
+  Snapshot snapshot{.position = reader.le<Position>(), .payload = {}};
+  const auto length = reader.le<std::uint64_t>();
+  if (length != reader.left()) return bad("its length is wrong");
+  if (crc32c(as_bytes(text).subspan(kSnapshotMagic.size() + 8)) != crc) return bad("its checksum is wrong");
+  if (snapshot_name(snapshot.position) != name) return bad("its position differs from its name");
+  if (store_id && std::memcmp(id.data(), store_id->data(), id.size()) != 0) return bad("it belongs to another store");
+  snapshot.payload = text.substr(kSnapshotHeaderBytes);
+  return snapshot;
+}
+
+Status SnapshotStore::write(const Snapshot& snapshot) {
+  const std::string header = encode_snapshot_header(store_id_, snapshot);
+  const std::string temporary(kTemporary);
+  HM_TRY(const auto, before, disk_.list());
+  if (std::find(before.begin(), before.end(), temporary) != before.end()) HM_TRY_STATUS(disk_.remove(temporary));
+  {
+    HM_TRY(const auto, file, disk_.open(temporary, OpenMode::CreateNew, Caching::Cached));
+    Status wrote = file->write_at(0, as_bytes(header), as_bytes(snapshot.payload));
+    if (wrote.ok()) wrote = file->sync();
+    if (!wrote.ok()) {
+      static_cast<void>(disk_.remove(temporary));  // gives the space back; the next write does it otherwise
+      return wrote;
+    }
+  }
+  HM_TRY_STATUS(disk_.rename(temporary, snapshot_name(snapshot.position)));
+  HM_TRY_STATUS(disk_.sync_directory());
+  HM_TRY(const auto, names, snapshots_on(disk_));
+  for (std::size_t i = 0; i + kKept < names.size(); i++) HM_TRY_STATUS(disk_.remove(names[i]));
+  return Done{};
+}
+
+Result<std::optional<Snapshot>> SnapshotStore::newest(Position end) {
+  HM_TRY(const auto, names, snapshots_on(disk_));
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    if (*snapshot_position(*name) > end) continue;
+    Result<Snapshot> snapshot = read_snapshot(disk_, *name, &store_id_);
+    if (snapshot.ok()) return std::optional(std::move(snapshot).value());
+    log_event(LogLevel::Warn, "snapshot.skipped", {{"file", *name}, {"error", snapshot.error().text}});
+  }
+  return std::optional<Snapshot>{};
+}
+
+}  // namespace halfmoon::storage
