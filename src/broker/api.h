@@ -46,6 +46,7 @@ struct SendRequest {
   std::uint32_t body_crc = 0;              // base/crc.h crc32_ieee(body): computed by the caller, outside the core
   std::int32_t reconsume_times = 0;
   std::optional<std::int32_t> max_reconsume_times;  // honoured for %RETRY% topics only (trap 21)
+  ChannelId channel{};                     // so that the sender of a half message is the first to be asked about it
 };
 
 /// A batch: every item is stored in one queue at consecutive offsets, all of them or none.

@@ -70,8 +70,10 @@ bool ClientRegistry::beat_consumer(const Heartbeat& beat, const ConsumerData& da
   bool changed = false;
   if (const auto it = group.members.find(beat.channel); it != group.members.end()) {
     renew_seat(it->second.seat, mono_ms);
+    if (it->second.info.client_id != beat.client.client_id) group.ids.clear();
     it->second.info = beat.client;
   } else {
+    group.ids.clear();
     group.members.try_emplace(beat.channel, Member{beat.client, take_seat(Side::Consumer, data.group, beat.channel, mono_ms)});
     changed = true;
   }
@@ -143,6 +145,7 @@ void ClientRegistry::leave_consumers(SeatRef seat, std::vector<std::string>& los
   HM_CHECK(group != consumers_.end());
   if (group->second.message_model != model::MessageModel::Broadcasting) lost.push_back(seat->group);
   group->second.members.erase(seat->channel);
+  group->second.ids.clear();
   if (group->second.members.empty()) consumers_.erase(group);
   consumer_count_--;
 }
@@ -183,12 +186,15 @@ std::int64_t ClientRegistry::next_expiry(std::int64_t timeout_ms) const {
 bool ClientRegistry::has_consumers(std::string_view group) const { return consumers_.contains(group); }
 
 std::vector<std::string> ClientRegistry::consumer_ids(std::string_view group) const {
-  std::vector<std::string> ids;
   const auto it = consumers_.find(group);
-  if (it == consumers_.end()) return ids;
-  ids.reserve(it->second.members.size());
-  for (const auto& [channel, member] : it->second.members) ids.push_back(member.info.client_id);
-  return sorted_unique(std::move(ids));
+  if (it == consumers_.end()) return {};
+  // After each change every member asks: a large group must not be sorted for every one of them.
+  std::vector<std::string>& ids = it->second.ids;
+  if (ids.empty()) {
+    for (const auto& [channel, member] : it->second.members) ids.push_back(member.info.client_id);
+    ids = sorted_unique(std::move(ids));
+  }
+  return ids;
 }
 
 std::vector<ChannelId> ClientRegistry::consumer_channels(std::string_view group) const {

@@ -79,6 +79,7 @@ class ClientRegistry {
   using Members = std::map<ChannelId, Member>;
   struct ConsumerGroup {
     Members members;
+    mutable std::vector<std::string> ids;  // the answer of consumer_ids(), made when asked; empty: to be made again
     std::map<std::string, model::Subscription, std::less<>> subscriptions;
     model::ConsumeType type{};
     model::MessageModel message_model{};

@@ -131,13 +131,13 @@ TEST_F(ClientRegistryTest, LastHeartbeatSetsTheGroupsWays) {
   Heartbeat beat = from(2, "b");
   ConsumerData data;
   data.group = "g";
-  data.type = model::ConsumeType::Actively;
+  data.type = model::ConsumeType::Pop;
   data.message_model = model::MessageModel::Broadcasting;
   data.from = model::ConsumeFrom::FirstOffset;
   beat.consumers.push_back(data);
   clients_.heartbeat(beat, now_);
   const auto connections = clients_.consumer_connections("g");
-  EXPECT_EQ(connections->type, model::ConsumeType::Actively);
+  EXPECT_EQ(connections->type, model::ConsumeType::Pop);
   EXPECT_EQ(connections->message_model, model::MessageModel::Broadcasting);
   EXPECT_EQ(connections->from, model::ConsumeFrom::FirstOffset);
   EXPECT_EQ(clients_.message_model("g"), model::MessageModel::Broadcasting);
@@ -154,6 +154,7 @@ TEST_F(ClientRegistryTest, BroadcastingGroupsAreNeverTold) {
 
 TEST_F(ClientRegistryTest, ChangedClientIdOnAChannelReplaces) {
   consume(1, "a", "g");
+  EXPECT_EQ(clients_.consumer_ids("g"), Names{"a"});
   EXPECT_EQ(consume(1, "b", "g"), Names{});
   EXPECT_EQ(clients_.consumer_ids("g"), Names{"b"});
   EXPECT_EQ(clients_.consumer_channel("g", "a"), std::nullopt);
@@ -269,6 +270,15 @@ TEST_F(ClientRegistryTest, ConsumerIdsAreSortedWithoutDuplicates) {
   EXPECT_EQ(clients_.consumer_ids("g"), (Names{"a", "b"}));
   EXPECT_EQ(clients_.consumer_channels("g"), (std::vector{channel(1), channel(2), channel(3)}));
   EXPECT_EQ(clients_.consumer_ids("h"), Names{});
+}
+
+TEST_F(ClientRegistryTest, ConsumerIdsFollowTheMembers) {
+  consume(1, "a", "g");
+  EXPECT_EQ(clients_.consumer_ids("g"), Names{"a"});
+  consume(2, "b", "g");
+  EXPECT_EQ(clients_.consumer_ids("g"), (Names{"a", "b"}));
+  clients_.channel_closed(channel(1));
+  EXPECT_EQ(clients_.consumer_ids("g"), Names{"b"});
 }
 
 TEST_F(ClientRegistryTest, ConsumerChannelIsTheNewest) {

@@ -41,6 +41,7 @@ struct CoreOptions {
   std::int32_t groups_max = 100000;
   std::int64_t offset_flush_ms = 1000;                  // one-way and pull commits are made durable this often
   std::int32_t verdicts_remembered = 100000;
+  std::int64_t young_queue_bytes = 4LL << 30;           // a new group reads a queue from 0 if its first message is no further back in the log
 };
 
 /// What may be deleted (fileReservedTime and the disk's limits).

@@ -13,15 +13,17 @@ using model::KnownProperties;
 
 constexpr std::int64_t kNow = 1'700'000'000'123;
 constexpr std::int64_t kDelayMax = 259'200'000;
+constexpr std::int64_t kAtOnce = -1;
+constexpr std::int64_t kRefused = -2;
 
 class DueTime : public testing::Test {
  protected:
   Result<std::optional<std::int64_t>> due(const KnownProperties& properties) { return due_time(properties, kNow, DelayPolicy{levels_ms_, kDelayMax}); }
-  /// Milliseconds from now; 0: at once; -1: refused.
+  /// Milliseconds from now, kAtOnce or kRefused.
   std::int64_t after(const KnownProperties& properties) {
     const auto result = due(properties);
-    if (!result.ok()) return -1;
-    return *result ? **result - kNow : 0;
+    if (!result.ok()) return kRefused;
+    return *result ? **result - kNow : kAtOnce;
   }
   std::string refusal(const KnownProperties& properties) {
     const auto result = due(properties);
@@ -38,7 +40,7 @@ KnownProperties delay_sec(std::string_view value) { KnownProperties p; p.timer_d
 KnownProperties delay_ms(std::string_view value) { KnownProperties p; p.timer_delay_ms = value; return p; }
 KnownProperties deliver_ms(std::int64_t value, std::string& text) { KnownProperties p; p.timer_deliver_ms = text = std::to_string(value); return p; }
 
-TEST_F(DueTime, PlainMessageIsDueAtOnce) { EXPECT_EQ(after({}), 0); }
+TEST_F(DueTime, PlainMessageIsDueAtOnce) { EXPECT_EQ(after({}), kAtOnce); }
 
 TEST_F(DueTime, LevelDelaysAndIsClamped) {
   EXPECT_EQ(after(level("1")), 1'000);
@@ -48,8 +50,8 @@ TEST_F(DueTime, LevelDelaysAndIsClamped) {
 }
 
 TEST_F(DueTime, LevelZeroAndBelowIsNone) {
-  EXPECT_EQ(after(level("0")), 0);
-  EXPECT_EQ(after(level("-1")), 0);
+  EXPECT_EQ(after(level("0")), kAtOnce);
+  EXPECT_EQ(after(level("-1")), kAtOnce);
   KnownProperties p = level("0");
   p.timer_delay_ms = "7";
   EXPECT_EQ(after(p), 7);
@@ -87,12 +89,12 @@ TEST_F(DueTime, WhatDoesNotWinIsNotLookedAt) {
 
 TEST_F(DueTime, PastAndPresentAreAtOnce) {
   std::string text;
-  EXPECT_EQ(after(deliver_ms(kNow, text)), 0);
-  EXPECT_EQ(after(deliver_ms(kNow - 1, text)), 0);
-  EXPECT_EQ(after(deliver_ms(std::numeric_limits<std::int64_t>::min(), text)), 0);
-  EXPECT_EQ(after(delay_sec("0")), 0);
-  EXPECT_EQ(after(delay_sec("-9223372036854775808")), 0);
-  EXPECT_EQ(after(delay_ms("-5")), 0);
+  EXPECT_EQ(after(deliver_ms(kNow, text)), kAtOnce);
+  EXPECT_EQ(after(deliver_ms(kNow - 1, text)), kAtOnce);
+  EXPECT_EQ(after(deliver_ms(std::numeric_limits<std::int64_t>::min(), text)), kAtOnce);
+  EXPECT_EQ(after(delay_sec("0")), kAtOnce);
+  EXPECT_EQ(after(delay_sec("-9223372036854775808")), kAtOnce);
+  EXPECT_EQ(after(delay_ms("-5")), kAtOnce);
 }
 
 TEST_F(DueTime, FarthestTimerIsAcceptedAndOneBeyondRefused) {
@@ -100,16 +102,16 @@ TEST_F(DueTime, FarthestTimerIsAcceptedAndOneBeyondRefused) {
   EXPECT_EQ(after(delay_sec("259200")), kDelayMax);
   EXPECT_EQ(after(delay_ms("259200000")), kDelayMax);
   EXPECT_EQ(after(deliver_ms(kNow + kDelayMax, text)), kDelayMax);
-  EXPECT_EQ(after(delay_sec("259201")), -1);
-  EXPECT_EQ(after(delay_ms("259200001")), -1);
-  EXPECT_EQ(after(deliver_ms(kNow + kDelayMax + 1, text)), -1);
+  EXPECT_EQ(after(delay_sec("259201")), kRefused);
+  EXPECT_EQ(after(delay_ms("259200001")), kRefused);
+  EXPECT_EQ(after(deliver_ms(kNow + kDelayMax + 1, text)), kRefused);
 }
 
 TEST_F(DueTime, HugeTimersDoNotOverflow) {
   std::string text;
-  EXPECT_EQ(after(delay_sec("9223372036854775807")), -1);
-  EXPECT_EQ(after(delay_ms("9223372036854775807")), -1);
-  EXPECT_EQ(after(deliver_ms(std::numeric_limits<std::int64_t>::max(), text)), -1);
+  EXPECT_EQ(after(delay_sec("9223372036854775807")), kRefused);
+  EXPECT_EQ(after(delay_ms("9223372036854775807")), kRefused);
+  EXPECT_EQ(after(deliver_ms(std::numeric_limits<std::int64_t>::max(), text)), kRefused);
 }
 
 TEST_F(DueTime, TooFarSaysSoInRocketMqsWords) {

@@ -129,6 +129,7 @@ std::string encode(const ReferenceRecord& r) {
   w.le(r.store_ms);
   w.le(r.queue_id);
   w.le(r.reconsume_times);
+  w.le(r.bytes);
   w.le(static_cast<std::uint8_t>(r.reason));
   w.le(std::uint8_t{0});
   w.le(static_cast<std::uint16_t>(r.topic.size()));
@@ -147,6 +148,7 @@ std::optional<ReferenceRecord> decode_reference(Bytes payload) {
   r.store_ms = in.le<std::int64_t>();
   r.queue_id = in.le<std::int32_t>();
   r.reconsume_times = in.le<std::int32_t>();
+  r.bytes = in.le<std::uint32_t>();
   const auto reason = in.le<std::uint8_t>();
   r.reason = static_cast<ReferenceReason>(reason);
   in.le<std::uint8_t>();

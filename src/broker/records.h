@@ -48,6 +48,7 @@ struct ReferenceRecord {
   std::int64_t store_ms = 0;
   std::int32_t queue_id = 0;
   std::int32_t reconsume_times = 0;
+  std::uint32_t bytes = 0;            // of the message as it will be served, about
   ReferenceReason reason = ReferenceReason::Retry;
   std::string_view topic;
   std::string_view properties;

@@ -23,15 +23,13 @@ std::string_view trimmed(std::string_view text) {
 
 bool names_everything(std::string_view trimmed_expression) { return trimmed_expression.empty() || trimmed_expression == "*"; }
 
-Error too_many_tags() {
-  return {ErrorCode::SubscriptionInvalid, "the subscription names more than " + std::to_string(kFilterTagsMax) +
-                                              " tags; subscribe to * and choose in the consumer, or use fewer tags"};
-}
-
 }  // namespace
 
 Result<TagFilter> TagFilter::of_hashes(std::vector<std::int32_t> hashes) {
-  if (hashes.size() > kFilterTagsMax) return too_many_tags();
+  if (hashes.size() > kFilterTagsMax) {
+    return Error{ErrorCode::SubscriptionInvalid, "the subscription names more than " + std::to_string(kFilterTagsMax) +
+                                                     " tags; use fewer, or subscribe to * and choose in the consumer"};
+  }
   std::sort(hashes.begin(), hashes.end());
   hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
   TagFilter filter;
@@ -64,7 +62,6 @@ Result<TagFilter> TagFilter::of(const model::Subscription& subscription) {
                                               " (set the subscription to tags)"};
   }
   if (!names_everything(trimmed(subscription.expression))) return parse(subscription.expression);
-  if (subscription.tags.size() > kFilterTagsMax) return too_many_tags();
   std::vector<std::int32_t> hashes;
   for (const std::string& tag : subscription.tags) {
     if (!names_everything(trimmed(tag))) hashes.push_back(model::tag_hash(trimmed(tag)));

@@ -13,10 +13,10 @@ namespace {
 TagFilter filter(std::string_view expression) { return TagFilter::parse(expression).value(); }
 bool passes(const TagFilter& f, std::string_view tag) { return f.matches(model::tag_hash(tag)); }
 
-/// "t0 || t1 || ..." of `count` tags.
+/// "... || t1 || t0" of `count` tags, not in the order of their hashes.
 std::string tags(int count) {
   std::string expression;
-  for (int i = 0; i < count; i++) expression += (i == 0 ? "t" : " || t") + std::to_string(i);
+  for (int i = count - 1; i >= 0; i--) expression += "t" + std::to_string(i) + (i == 0 ? "" : " || ");
   return expression;
 }
 

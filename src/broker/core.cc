@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/core.h"
+
+#include <algorithm>
+
+#include "broker/core_impl.h"
+#include "broker/reader.h"
+
+namespace halfmoon::broker {
+
+Core::Impl::Impl(storage::Log& log_, Random& random_, Outbound& outbound_, TopicListener& listener_, CoreOptions options_)
+    : log(log_), random(random_), outbound(outbound_), listener(listener_), options(std::move(options_)), locks(options.lock_ms) {
+  if (options.delay_levels_ms.empty()) options.delay_levels_ms.assign(kDefaultDelayLevelsMs.begin(), kDefaultDelayLevelsMs.end());
+}
+
+Core::Core(storage::Log& log, Random& random, Outbound& outbound, TopicListener& topics, CoreOptions options)
+    : impl_(std::make_unique<Impl>(log, random, outbound, topics, std::move(options))) {}
+Core::~Core() = default;
+
+// ------------------------------------------------------------------------------------------------------------------ life
+
+Status Core::restore(const storage::Snapshot& snapshot) { return impl_->decode_snapshot(snapshot.payload); }
+
+Status Core::replay(const storage::RecordView& record, std::int64_t batch_wall_ms) {
+  impl_->now.wall_ms = std::max(impl_->now.wall_ms, batch_wall_ms);
+  return impl_->replay(record);
+}
+
+Status Core::start() {
+  Impl& s = *impl_;
+  struct System {
+    std::string name;
+    std::int32_t queues;
+    std::int32_t permission;
+  };
+  using namespace model::permission;
+  // The template's inherit bit decides whether sending may create topics (specification 4.1); the others are what RocketMQ's tools expect.
+  const std::vector<System> wanted = {
+      {std::string(model::kDefaultTopic), s.options.default_queues, kRead | kWrite | (s.options.auto_create_topics ? kInherit : 0)},
+      {s.options.cluster, 16, kRead | kWrite | kInherit},
+      {s.options.broker_name, 1, kRead | kWrite | kInherit},
+      {"SELF_TEST_TOPIC", 1, kRead | kWrite},
+      {s.options.cluster + "_REPLY_TOPIC", 1, kRead | kWrite},
+      {std::string(model::kParkedTopic), 1, kRead | kWrite},
+  };
+  for (const System& system : wanted) {
+    const Topic* known = s.find_topic(system.name);
+    if (known && known->config.permission == system.permission && known->config.write_queues == system.queues) continue;
+    model::TopicConfig config;
+    config.name = system.name;
+    config.read_queues = config.write_queues = system.queues;
+    config.permission = system.permission;
+    if (auto created = s.create_topic(config); !created.ok()) return std::move(created).error();
+  }
+  // What replay found below the end of the log is safe: recovery has synced it.
+  for (auto& [name, topic] : s.topics)
+    for (auto& queue : topic->queues) {
+      queue->visible = queue->index.end();
+      queue->unshown = false;
+    }
+  s.unshown.clear();
+  for (const auto& [target, timer] : s.replayed_timers) s.timers.push_back(timer);
+  std::make_heap(s.timers.begin(), s.timers.end());
+  s.replayed_timers.clear();
+  for (auto& [name, topic] : s.topics) s.listener.topic_changed(topic->config, s.topics_version);
+  for (auto& [position, half] : s.halves)
+    if (half.state == HalfState::Pending) s.schedule_check(position, half, std::max(half.next_check_ms, s.now.wall_ms));
+  s.started = true;
+  return Done{};
+}
+
+// ----------------------------------------------------------------------------------------------------------------- turns
+
+void Core::begin(Now now) {
+  // Store times never go backwards within a log (docs/formats/log.md); offset search relies on it.
+  impl_->now.wall_ms = std::max(impl_->now.wall_ms, now.wall_ms);
+  impl_->now.mono_ms = std::max(impl_->now.mono_ms, now.mono_ms);
+}
+
+void Core::end() {
+  Impl& s = *impl_;
+  if (!s.offset_replies.empty()) s.flush_offsets();
+  s.log.close_batch(s.now.wall_ms);
+}
+
+void Core::safe_advanced() { impl_->safe_advanced(); }
+void Core::tick() { impl_->tick(); }
+std::int64_t Core::next_due_mono_ms() const { return impl_->next_due_mono_ms(); }
+
+void Core::Impl::tick() {
+  fire_due();
+  run_due_checks();
+  expire_pulls();
+  if (now.mono_ms >= offsets_due_mono_ms) flush_offsets();
+  if (now.mono_ms >= clients_due_mono_ms) {
+    tell_consumers(clients.expire(now.mono_ms, options.client_timeout_ms));
+    locks.expire(now.mono_ms);
+    const std::int64_t next = clients.next_expiry(options.client_timeout_ms);
+    clients_due_mono_ms = next == kNever ? kNever : std::max(next, now.mono_ms + 1000);
+  }
+}
+
+std::int64_t Core::Impl::next_due_mono_ms() const {
+  std::int64_t due = std::min(offsets_due_mono_ms, clients_due_mono_ms);
+  if (!timers.empty()) due = std::min(due, mono_of_wall(timers.front().due_ms));
+  if (!check_heap.empty()) due = std::min(due, mono_of_wall(check_heap.front().at_ms));
+  if (!pull_deadlines.empty()) due = std::min(due, pull_deadlines.front().at_mono_ms);
+  return due;
+}
+
+void Core::stop_accepting(const std::string& why) {
+  Impl& s = *impl_;
+  s.stopped_why = why;
+  for (std::uint32_t slot = 0; slot < s.parked.size(); slot++) {
+    if (!s.parked[slot].used) continue;
+    PullResult result;
+    result.next_offset = s.parked[slot].scanned_offset;
+    s.unpark(slot, std::move(result));
+  }
+  s.flush_offsets();
+}
+
+storage::Snapshot Core::snapshot() const {
+  HM_CHECK(!impl_->log.batch_open());
+  return {impl_->log.end(), impl_->encode_snapshot()};
+}
+
+Result<Core::Release> Core::release(const RetentionPolicy& policy) { return impl_->release(policy); }
+
+CoreCounters Core::counters() const {
+  const Impl& s = *impl_;
+  CoreCounters c = s.count;
+  c.halves_pending = static_cast<std::int64_t>(s.halves.size());
+  c.delayed_pending = static_cast<std::int64_t>(s.timers.size());
+  c.topics = static_cast<std::int64_t>(s.topics.size());
+  c.groups = static_cast<std::int64_t>(s.groups.size());
+  for (const auto& [name, topic] : s.topics) c.queues += static_cast<std::int64_t>(topic->queues.size());
+  c.producers = s.clients.producer_count();
+  c.consumers = s.clients.consumer_count();
+  return c;
+}
+
+// ----------------------------------------------------------------------------------------------------------------- ports
+
+void Core::send(const SendRequest& request, Reply<SendResult> reply) { impl_->store_message(request, std::move(reply)); }
+void Core::send_batch(const SendRequest& request, const std::vector<BatchItem>& items, Reply<SendResult> reply) {
+  impl_->store_batch(request, items, std::move(reply));
+}
+void Core::send_back(const SendBackRequest& request, Reply<Done> reply) { impl_->send_back(request, std::move(reply)); }
+void Core::send_reply(const SendRequest& request, Reply<SendResult> reply) { impl_->send_reply(request, std::move(reply)); }
+void Core::end_transaction(const EndTransactionRequest& request, Reply<Done> reply) { impl_->end_transaction(request, std::move(reply)); }
+void Core::resume_transaction(std::int64_t half_position, Reply<Done> reply) { impl_->resume_transaction(half_position, std::move(reply)); }
+void Core::pull(const PullRequest& request, Reply<PullResult> reply) { impl_->pull(request, std::move(reply)); }
+
+std::vector<QueueRef> Core::lock_queues(const LockRequest& request) { return impl_->locks.lock(request, impl_->now.mono_ms); }
+void Core::unlock_queues(const LockRequest& request) { impl_->locks.unlock(request); }
+
+std::unique_ptr<MessageReader> Core::make_reader() {
+  return make_message_reader(impl_->log, impl_->carried, {impl_->options.region, impl_->options.cluster, impl_->options.trace_on});
+}
+
+}  // namespace halfmoon::broker

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "broker/core_impl.h"
+
+namespace halfmoon::broker {
+
+using storage::RecordType;
+
+namespace {
+// Entries looked at in one pull that finds nothing to its taste: RocketMQ's maxFilterMessageSize of 16000 bytes, 20 an entry.
+constexpr std::int64_t kScanMax = 800;
+}  // namespace
+
+// ------------------------------------------------------------------------------------------------------------------ pulls
+
+// The order of the checks is specification 3.4's.
+void Core::Impl::pull(const PullRequest& request, Reply<PullResult> reply) {
+  const auto refuse = [&](Error error) {
+    count.refused++;
+    reply(std::move(error));
+  };
+  auto ensured = ensure_group(request.group);
+  if (!ensured.ok()) return refuse(std::move(ensured).error());
+  Group& group = **ensured;
+  const std::string group_name(request.group);
+  if (!group.config.consume_enable) return refuse({ErrorCode::NoPermission, "subscription group no permission, " + group_name});
+  Topic* topic = find_topic(request.topic);
+  if (!topic) return refuse({ErrorCode::TopicNotFound, "topic[" + std::string(request.topic) + "] not exist, apply first please!"});
+  if ((topic->config.permission & model::permission::kRead) == 0)
+    return refuse({ErrorCode::NoPermission, "the topic[" + topic->config.name + "] pulling message is forbidden"});
+  Queue* queue = topic->queue(request.queue_id);
+  if (!queue || request.queue_id >= topic->config.read_queues)
+    return refuse({ErrorCode::InvalidArgument, "queueId[" + std::to_string(request.queue_id) + "] is illegal, topic:[" + topic->config.name +
+                                                   "] topicConfig.readQueueNums:[" + std::to_string(topic->config.read_queues) + "]"});
+  const model::Subscription* subscription = request.subscription;
+  const auto message_model = clients.message_model(request.group);
+  if (!subscription) {
+    if (!message_model) return refuse({ErrorCode::SubscriptionNotFound, "the consumer's group info not exist: group " + group_name + " sent no heartbeat yet"});
+    if (*message_model == model::MessageModel::Broadcasting && !group.config.consume_broadcast_enable)
+      return refuse({ErrorCode::NoPermission, "the consumer group[" + group_name + "] can not consume by broadcast way"});
+    subscription = clients.subscription(request.group, request.topic);
+    if (!subscription) return refuse({ErrorCode::SubscriptionNotFound, "the consumer's subscription not exist: group " + group_name + ", topic " + topic->config.name});
+    if (subscription->version < request.subscription_version)
+      return refuse({ErrorCode::SubscriptionOutdated, "the consumer's subscription not latest"});
+  }
+  auto filter = TagFilter::of(*subscription);
+  if (!filter.ok()) return refuse(std::move(filter).error());
+
+  count.pulls++;
+  const bool broadcast = message_model == model::MessageModel::Broadcasting;
+  if (request.commit_offset && !broadcast) commit(group, request.group, *topic, request.queue_id, *request.commit_offset, OffsetKind::Commit);
+  OffsetState& state = group.offsets[{topic->id, request.queue_id}];
+  state.pulled = request.offset;
+  PullResult result;
+  if (state.reset_pending) {
+    state.reset_pending = false;
+    result.status = PullStatus::OffsetMoved;
+    result.next_offset = state.offset;
+    result.min_offset = queue->index.min();
+    result.max_offset = queue->visible;
+    return reply(std::move(result));
+  }
+  const std::int32_t count_max = std::clamp(request.count_max, 1, options.pull_count_max);
+  const std::int64_t bytes_max = request.bytes_max > 0 ? std::min(request.bytes_max, options.pull_bytes_max) : options.pull_bytes_max;
+  result = scan(*topic, *queue, request.offset, count_max, bytes_max, *filter, group.config.sys_flag);
+  const bool may_wait = request.suspend_ms > 0 && stopped_why.empty() && (result.status == PullStatus::NoNewMessage || result.status == PullStatus::NoMatch) &&
+                        result.next_offset >= queue->visible;
+  if (may_wait && static_cast<std::int64_t>(parked.size() - parked_free.size()) < options.parked_pulls_max)
+    return park(request, *topic, *queue, std::move(*filter), result, group.config.sys_flag, std::move(reply));
+  reply(std::move(result));
+}
+
+PullResult Core::Impl::scan(const Topic& topic, const Queue& queue, std::int64_t offset, std::int32_t count_max, std::int64_t bytes_max, const TagFilter& filter,
+                            std::int32_t group_sys_flag) {
+  PullResult result;
+  result.min_offset = queue.index.min();
+  result.max_offset = queue.visible;
+  result.topic_sys_flag = topic.config.sys_flag;
+  result.group_sys_flag = group_sys_flag;
+  result.next_offset = offset;
+  if (offset == queue.visible) return result;
+  if (offset < queue.index.min() || offset > queue.visible) {
+    result.status = PullStatus::OffsetMoved;
+    result.next_offset = offset < queue.index.min() ? queue.index.min() : queue.visible;
+    return result;
+  }
+  std::int64_t bytes = 0;
+  std::int64_t next = offset;
+  const std::int64_t scan_end = std::min(queue.visible, offset + std::max<std::int64_t>(kScanMax, count_max));
+  for (; next < scan_end; next++) {
+    const IndexEntry& entry = queue.index.at(next);
+    if (!filter.matches(entry.tag_hash)) continue;
+    if (!result.extents.empty() && bytes + entry.bytes > bytes_max) break;
+    if (result.extents.empty()) result.extents.reserve(static_cast<std::size_t>(std::min<std::int64_t>(count_max, scan_end - next)));
+    result.extents.push_back({entry.position, next});
+    bytes += entry.bytes;
+    if (static_cast<std::int32_t>(result.extents.size()) == count_max) {
+      next++;
+      break;
+    }
+  }
+  result.next_offset = next;
+  result.status = result.extents.empty() ? PullStatus::NoMatch : PullStatus::Found;
+  count.messages_out += static_cast<std::int64_t>(result.extents.size());
+  count.bytes_out += bytes;
+  return result;
+}
+
+void Core::Impl::park(const PullRequest& request, const Topic& topic, Queue& queue, TagFilter filter, const PullResult& found, std::int32_t group_sys_flag,
+                      Reply<PullResult> reply) {
+  std::uint32_t slot;
+  if (parked_free.empty()) {
+    slot = static_cast<std::uint32_t>(parked.size());
+    parked.emplace_back();
+  } else {
+    slot = parked_free.back();
+    parked_free.pop_back();
+  }
+  ParkedPull& p = parked[slot];
+  p.used = true;
+  p.generation++;
+  p.topic = topic.id;
+  p.queue_id = request.queue_id;
+  p.asked_offset = request.offset;
+  p.scanned_offset = found.next_offset;
+  p.count_max = std::clamp(request.count_max, 1, options.pull_count_max);
+  p.bytes_max = request.bytes_max > 0 ? std::min(request.bytes_max, options.pull_bytes_max) : options.pull_bytes_max;
+  p.group_sys_flag = group_sys_flag;
+  p.filter = std::move(filter);
+  p.reply = std::move(reply);
+  queue.parked.push_back(slot);
+  pull_deadlines.push_back({now.mono_ms + request.suspend_ms, slot, p.generation});
+  std::push_heap(pull_deadlines.begin(), pull_deadlines.end());
+  count.pulls_parked++;
+}
+
+void Core::Impl::wake_pulls(const Topic& topic, Queue& queue) {
+  const std::vector<std::uint32_t> slots = queue.parked;  // unpark changes the list
+  for (const std::uint32_t slot : slots) {
+    ParkedPull& p = parked[slot];
+    PullResult result = scan(topic, queue, p.scanned_offset, p.count_max, p.bytes_max, p.filter, p.group_sys_flag);
+    if (result.status == PullStatus::Found || result.status == PullStatus::OffsetMoved) unpark(slot, std::move(result));
+    else p.scanned_offset = result.next_offset;
+  }
+}
+
+void Core::Impl::unpark(std::uint32_t slot, Result<PullResult> result) {
+  ParkedPull& p = parked[slot];
+  Reply<PullResult> reply = std::move(p.reply);
+  if (Topic* topic = topic_of(p.topic))
+    if (Queue* queue = topic->queue(p.queue_id)) std::erase(queue->parked, slot);
+  p.used = false;
+  parked_free.push_back(slot);
+  reply(std::move(result));
+}
+
+void Core::Impl::expire_pulls() {
+  while (!pull_deadlines.empty() && pull_deadlines.front().at_mono_ms <= now.mono_ms) {
+    const PullDeadline due = pull_deadlines.front();
+    std::pop_heap(pull_deadlines.begin(), pull_deadlines.end());
+    pull_deadlines.pop_back();
+    ParkedPull& p = parked[due.slot];
+    if (!p.used || p.generation != due.generation) continue;
+    PullResult result;
+    result.status = p.scanned_offset > p.asked_offset ? PullStatus::NoMatch : PullStatus::NoNewMessage;
+    result.next_offset = p.scanned_offset;
+    result.group_sys_flag = p.group_sys_flag;
+    if (const Topic* topic = topic_of(p.topic)) {
+      const Queue* queue = topic->queue(p.queue_id);
+      result.min_offset = queue->index.min();
+      result.max_offset = queue->visible;
+      result.topic_sys_flag = topic->config.sys_flag;
+    }
+    unpark(due.slot, std::move(result));
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------- offsets
+
+Result<Queue*> Core::Impl::queue_for(QueueRef ref, Topic** topic_out) {
+  Topic* topic = find_topic(ref.topic);
+  if (!topic) return Error{ErrorCode::TopicNotFound, "topic[" + std::string(ref.topic) + "] not exist, apply first please!"};
+  Queue* queue = topic->queue(ref.queue_id);
+  if (!queue)
+    return Error{ErrorCode::InvalidArgument, "queueId[" + std::to_string(ref.queue_id) + "] is illegal, topic:[" + topic->config.name + "] has " +
+                                                 std::to_string(topic->queues.size()) + " queues"};
+  if (topic_out) *topic_out = topic;
+  return queue;
+}
+
+void Core::Impl::commit(Group& group, std::string_view group_name, const Topic& topic, std::int32_t queue_id, std::int64_t offset, OffsetKind kind) {
+  OffsetState& state = group.offsets[{topic.id, queue_id}];
+  if (kind == OffsetKind::Reset) {
+    state.reset_pending = true;
+  } else {
+    if (state.reset_pending || offset == state.offset) return;
+    if (offset < state.offset) {
+      count.offsets_backwards++;
+      return;
+    }
+    count.offsets_committed++;
+  }
+  state.offset = offset;
+  if (!state.dirty) {
+    state.dirty = true;
+    dirty_offsets.emplace_back(group_name, topic.id, queue_id);
+    if (offsets_due_mono_ms == kNever) offsets_due_mono_ms = now.mono_ms + options.offset_flush_ms;
+  }
+}
+
+// One record for everything that changed since the last one.
+void Core::Impl::flush_offsets() {
+  offsets_due_mono_ms = kNever;
+  std::vector<OffsetItem> items;
+  for (const auto& [group_name, topic_id, queue_id] : dirty_offsets) {
+    const auto group = groups.find(group_name);
+    const Topic* topic = topic_of(topic_id);
+    if (group == groups.end() || !topic) continue;
+    OffsetState& state = group->second.offsets[{topic_id, queue_id}];
+    state.dirty = false;
+    items.push_back({group->first, topic->config.name, queue_id, state.offset, state.reset_pending ? OffsetKind::Reset : OffsetKind::Commit});
+  }
+  std::vector<Reply<Done>> replies = std::move(offset_replies);
+  offset_replies.clear();
+  Result<storage::Position> record = storage::Position{0};  // nothing to write: safe already
+  if (!items.empty()) record = append(RecordType::Offsets, encode(items));
+  if (!record.ok()) {  // disk full or busy: they stay dirty
+    for (const auto& [group_name, topic_id, queue_id] : dirty_offsets)
+      if (const auto group = groups.find(group_name); group != groups.end())
+        if (const auto state = group->second.offsets.find({topic_id, queue_id}); state != group->second.offsets.end()) state->second.dirty = true;
+    offsets_due_mono_ms = now.mono_ms + options.offset_flush_ms;
+    for (auto& reply : replies) reply(Error(record.error()));
+    return;
+  }
+  dirty_offsets.clear();
+  for (auto& reply : replies) {
+    if (items.empty()) reply(Done{});
+    else answer_when_safe(*record, std::move(reply));
+  }
+}
+
+void Core::Impl::apply_offset(const OffsetItem& item) {
+  const auto group = groups.find(item.group);
+  const Topic* topic = find_topic(item.topic);
+  if (group == groups.end() || !topic) return;
+  OffsetState& state = group->second.offsets[{topic->id, item.queue_id}];
+  state.offset = item.offset;
+  state.reset_pending = item.kind == OffsetKind::Reset;
+}
+
+Result<std::int64_t> Core::committed_offset(std::string_view group_name, QueueRef ref, bool set_zero_if_absent) {
+  Impl& s = *impl_;
+  Topic* topic = nullptr;
+  const auto queue = s.queue_for(ref, &topic);
+  if (!queue.ok()) {
+    if (queue.error().code == ErrorCode::TopicNotFound) return Error{ErrorCode::NotFound, "Not found, the topic does not exist"};
+    return Error(queue.error());
+  }
+  if (const Group* group = s.find_group(group_name))
+    if (const auto it = group->offsets.find({topic->id, ref.queue_id}); it != group->offsets.end() && it->second.offset >= 0) return it->second.offset;
+  if (!set_zero_if_absent) return Error{ErrorCode::NotFound, "Not found, do not set to zero, maybe this group boot first"};
+  // A young queue is read from its beginning, so that a new group does not lose what arrives while it asks (specification, App. F).
+  const QueueIndex& index = (*queue)->index;
+  const bool young = index.min() == 0 && (index.end() == 0 || s.log.end() - index.at(0).position <= s.options.young_queue_bytes);
+  if (young) return std::int64_t{0};
+  return Error{ErrorCode::NotFound, "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first"};
+}
+
+void Core::commit_offset(std::string_view group_name, QueueRef ref, std::int64_t offset, Reply<Done> reply) {
+  Impl& s = *impl_;
+  const auto answer = [&](Result<Done> result) {
+    if (reply) reply(std::move(result));
+  };
+  Topic* topic = nullptr;
+  const auto queue = s.queue_for(ref, &topic);
+  if (!queue.ok()) return answer(Error(queue.error()));
+  auto group = s.ensure_group(group_name);
+  if (!group.ok()) return answer(Error{ErrorCode::GroupNotFound, "Group " + std::string(group_name) + " not exist!"});
+  if (offset < 0) return answer(Error{ErrorCode::InvalidArgument, "an offset cannot be negative: " + std::to_string(offset)});
+  s.commit(**group, group_name, *topic, ref.queue_id, offset, OffsetKind::Commit);
+  if (!reply) return;
+  s.offset_replies.push_back(std::move(reply));
+}
+
+Result<std::int64_t> Core::max_offset(QueueRef ref) {
+  HM_TRY(const Queue*, queue, impl_->queue_for(ref));
+  return queue->visible;
+}
+
+Result<std::int64_t> Core::min_offset(QueueRef ref) {
+  HM_TRY(const Queue*, queue, impl_->queue_for(ref));
+  return queue->index.min();
+}
+
+// Boundary rules: specification 3.4, below the offset codes.
+Result<std::int64_t> Core::offset_at_time(QueueRef ref, std::int64_t wall_ms, Boundary boundary) {
+  HM_TRY(const Queue*, queue, impl_->queue_for(ref));
+  const QueueIndex& index = queue->index;
+  if (index.min() == queue->visible) return index.min();
+  if (boundary == Boundary::Lower) return index.first_not_before(wall_ms, queue->visible);
+  return std::max<std::int64_t>(index.first_after(wall_ms, queue->visible) - 1, 0);
+}
+
+Result<std::int64_t> Core::earliest_store_time(QueueRef ref) {
+  HM_TRY(const Queue*, queue, impl_->queue_for(ref));
+  if (queue->index.min() == queue->visible) return std::int64_t{-1};
+  return queue->index.at(queue->index.min()).store_ms;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- clients
+
+void Core::Impl::tell_consumers(const std::vector<std::string>& groups_changed) {
+  for (const std::string& name : groups_changed) {
+    const Group* group = find_group(name);
+    if (group && !group->config.notify_ids_changed) continue;
+    for (const ChannelId channel : clients.consumer_channels(name)) outbound.consumer_ids_changed(channel, name);
+  }
+}
+
+Status Core::heartbeat(const Heartbeat& beat) {
+  Impl& s = *impl_;
+  Heartbeat known = beat;
+  known.consumers.clear();
+  for (const ConsumerData& consumer : beat.consumers) {
+    auto group = s.ensure_group(consumer.group);
+    if (!group.ok()) {
+      if (group.error().code == ErrorCode::InvalidArgument) return std::move(group).error();
+      continue;  // may not be created: its pulls will say so
+    }
+    if (!model::is_retry_topic(consumer.group) && (*group)->config.retry_queues > 0) {
+      const auto retry = s.ensure_plain_topic(model::retry_topic_of(consumer.group), (*group)->config.retry_queues,
+                                              model::permission::kRead | model::permission::kWrite);
+      if (!retry.ok()) return Error(retry.error());
+    }
+    known.consumers.push_back(consumer);
+  }
+  for (const std::string& group : beat.producer_groups) HM_TRY_STATUS(model::validate_group(group));
+  s.tell_consumers(s.clients.heartbeat(known, s.now.mono_ms));
+  if (s.clients_due_mono_ms == kNever) s.clients_due_mono_ms = s.now.mono_ms + s.options.client_timeout_ms;
+  // Half messages that found nobody to ask are asked about now.
+  for (const std::string& group : beat.producer_groups)
+    if (const auto it = s.producer_group_ids.find(group); it != s.producer_group_ids.end()) s.dispatch_checks(it->second);
+  return Done{};
+}
+
+void Core::unregister(ChannelId channel, std::string_view client_id, std::string_view producer_group, std::string_view consumer_group) {
+  impl_->tell_consumers(impl_->clients.unregister(channel, client_id, producer_group, consumer_group));
+}
+
+void Core::channel_closed(ChannelId channel) {
+  impl_->tell_consumers(impl_->clients.channel_closed(channel));
+  impl_->checks_outstanding.erase(static_cast<std::uint64_t>(channel));
+}
+
+Result<std::vector<std::string>> Core::consumer_ids(std::string_view group) {
+  auto ids = impl_->clients.consumer_ids(group);
+  if (ids.empty()) return Error{ErrorCode::NotFound, "no consumer for this group, " + std::string(group)};
+  return ids;
+}
+
+Result<ConsumerConnections> Core::consumer_connections(std::string_view group) {
+  auto connections = impl_->clients.consumer_connections(group);
+  if (!connections) return Error{ErrorCode::ConsumerOffline, "the consumer group[" + std::string(group) + "] not online"};
+  return *std::move(connections);
+}
+
+Result<std::vector<ClientInfo>> Core::producer_connections(std::string_view group) {
+  auto producers = impl_->clients.producers(group);
+  if (producers.empty()) return Error{ErrorCode::NotFound, "the producer group[" + std::string(group) + "] not exist"};
+  return producers;
+}
+
+Result<ChannelId> Core::consumer_channel(std::string_view group, std::string_view client_id) {
+  const auto channel = impl_->clients.consumer_channel(group, client_id);
+  if (!channel) return Error{ErrorCode::ConsumerOffline, "The Consumer <" + std::string(group) + "> <" + std::string(client_id) + "> not online"};
+  return *channel;
+}
+
+}  // namespace halfmoon::broker

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The core's tables and steps, shared by the core_*.cc files, which hold one subject each: core_produce, core_consume,
+// core_transactions, core_schedule (delays, retries), core_admin, core_replay, core_snapshot, core_release.
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_map.hpp>
+
+#include <deque>
+#include <functional>
+#include <limits>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "broker/clients.h"
+#include "broker/core.h"
+#include "broker/delay.h"
+#include "broker/fifo.h"
+#include "broker/queue_index.h"
+#include "broker/queue_locks.h"
+#include "broker/records.h"
+#include "broker/tag_filter.h"
+#include "broker/transaction_state.h"
+#include "model/names.h"
+#include "model/properties.h"
+#include "storage/carried.h"
+
+namespace halfmoon::broker {
+
+struct TextHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+template <class T>
+using ByName = boost::unordered_map<std::string, T, TextHash, std::equal_to<>>;
+
+inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+
+/// A queue and the pulls that wait on it.
+struct Queue {
+  QueueIndex index;
+  std::int64_t visible = 0;               // consumers see offsets below it
+  bool unshown = false;                   // listed in Tables::unshown: has entries at or above `visible`
+  std::vector<std::uint32_t> parked;      // slots of ParkedPull
+};
+
+struct Topic {
+  std::uint32_t id = 0;                   // never reused while the process lives
+  model::TopicConfig config;
+  std::vector<std::unique_ptr<Queue>> queues;
+  std::int32_t next_queue = 0;            // where the broker puts the next message that names no queue
+  bool system = false;
+  bool may_send = true;
+
+  Queue* queue(std::int32_t id_) const {
+    return id_ >= 0 && static_cast<std::size_t>(id_) < queues.size() ? queues[static_cast<std::size_t>(id_)].get() : nullptr;
+  }
+};
+
+struct OffsetState {
+  std::int64_t offset = -1;               // next to be consumed; -1: none
+  std::int64_t pulled = -1;               // last asked offset, for the lag that tools show
+  bool reset_pending = false;             // an operator moved it; the next pull is sent there
+  bool dirty = false;                     // not yet in the log
+};
+
+struct Group {
+  model::GroupConfig config;
+  bool deleted = false;                   // only its offsets are left, for when it is created again
+  std::map<std::pair<std::uint32_t, std::int32_t>, OffsetState> offsets;  // (topic id, queue)
+};
+
+/// A half message that has no final verdict.
+struct Half {
+  std::uint64_t key_hash = 0;             // of its UNIQ_KEY
+  std::int64_t half_offset = 0;
+  std::int64_t created_ms = 0;            // broker's wall clock
+  std::int64_t delay = 0;                 // > 0: not before this wall time; < 0: -delay ms after the commit; 0: at once
+  std::int64_t next_check_ms = 0;         // wall; kNever while it waits in its group's `ready`
+  ChannelId sender{};
+  ChannelId asked{};                      // outstanding check, 0 if none
+  std::uint32_t topic = 0;
+  std::uint32_t group = 0;                // index into producer_groups
+  std::uint32_t bytes = 0;
+  std::int32_t queue_id = 0;
+  std::int32_t tag_hash = 0;
+  std::uint16_t answered = 0;             // checks that a producer answered with "unknown"
+  HalfState state = HalfState::Pending;
+  bool ready = false;                     // listed in its group's `ready`
+};
+
+/// A verdict that was given, remembered so that its repetition succeeds and its contrary is refused.
+struct EndedHalf {
+  std::uint64_t key_hash = 0;
+  std::int64_t half_offset = 0;
+  std::uint32_t group = 0;
+  HalfState state = HalfState::Committed;
+};
+
+struct ProducerGroup {
+  std::string name;
+  std::deque<storage::Position> ready;    // half messages to be asked about, oldest first; waits here while nobody can be asked
+};
+
+/// Something that becomes visible later; ordered by due time, then position.
+struct Timer {
+  std::int64_t due_ms = 0;
+  storage::Position target = 0;           // DELAYED, VERDICT or REFERENCE record
+  storage::Position body = 0;
+  std::uint32_t topic = 0;
+  std::int32_t queue_id = 0;
+  std::int32_t tag_hash = 0;
+  std::uint32_t bytes = 0;
+  bool operator<(const Timer& o) const { return due_ms != o.due_ms ? due_ms > o.due_ms : target > o.target; }  // for a min-heap
+};
+
+struct CheckDue {
+  std::int64_t at_ms = 0;
+  storage::Position half = 0;
+  bool operator<(const CheckDue& o) const { return at_ms != o.at_ms ? at_ms > o.at_ms : half > o.half; }
+};
+
+struct ParkedPull {
+  std::uint32_t generation = 0;
+  bool used = false;
+  std::uint32_t topic = 0;
+  std::int32_t queue_id = 0;
+  std::int64_t asked_offset = 0;
+  std::int64_t scanned_offset = 0;        // nothing below it matches
+  std::int32_t count_max = 0;
+  std::int64_t bytes_max = 0;
+  std::int32_t group_sys_flag = 0;
+  TagFilter filter;
+  Reply<PullResult> reply;
+};
+struct PullDeadline {
+  std::int64_t at_mono_ms = 0;
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+  bool operator<(const PullDeadline& o) const { return at_mono_ms > o.at_mono_ms; }
+};
+
+struct WaitingSend {
+  storage::Position position = 0;         // answered when log.safe() is above it
+  Reply<SendResult> reply;
+  SendResult result;
+};
+struct WaitingDone {
+  storage::Position position = 0;
+  Reply<Done> reply;
+};
+
+/// A visible record whose body lies in an older segment: the body must outlive its segment.
+struct CrossReference {
+  storage::Position by = 0;
+  storage::Position body = 0;
+};
+
+struct Core::Impl {
+  Impl(storage::Log& log_, Random& random_, Outbound& outbound_, TopicListener& listener_, CoreOptions options_);
+
+  storage::Log& log;
+  Random& random;
+  Outbound& outbound;
+  TopicListener& listener;
+  CoreOptions options;
+  Now now;
+  bool started = false;
+  std::string stopped_why;                // not empty: nothing new is accepted
+  CoreCounters count;
+
+  // ---- tables that the log can rebuild
+  ByName<std::unique_ptr<Topic>> topics;
+  std::vector<Topic*> topic_by_id;        // null: deleted
+  model::DataVersion topics_version;
+  ByName<Group> groups;
+  model::DataVersion groups_version;
+  boost::unordered_flat_map<storage::Position, Half> halves;
+  std::int64_t next_half_offset = 0;
+  boost::unordered_flat_map<storage::Position, EndedHalf> ended;
+  std::deque<storage::Position> ended_order;   // oldest first, at most options.verdicts_remembered
+  std::vector<Timer> timers;                   // heap
+  boost::unordered_flat_map<storage::Position, Timer> replayed_timers;  // by target, until start() makes the heap
+  std::deque<CrossReference> cross_references; // by `by`
+  storage::CarriedPositions carried;
+
+  // ---- tables of the moment
+  ClientRegistry clients;
+  QueueLocks locks;
+  std::vector<ProducerGroup> producer_groups;
+  ByName<std::uint32_t> producer_group_ids;
+  boost::unordered_flat_map<std::uint64_t, std::int32_t> checks_outstanding;  // channel -> checks without answer
+  std::vector<CheckDue> check_heap;
+  std::vector<std::pair<Topic*, Queue*>> unshown;
+  Fifo<WaitingSend> waiting_sends;
+  Fifo<WaitingDone> waiting_dones;
+  std::vector<ParkedPull> parked;
+  std::vector<std::uint32_t> parked_free;
+  std::vector<PullDeadline> pull_deadlines;    // heap
+  std::vector<std::tuple<std::string, std::uint32_t, std::int32_t>> dirty_offsets;  // group, topic id, queue
+  std::vector<Reply<Done>> offset_replies;
+  std::int64_t offsets_due_mono_ms = kNever;
+  std::int64_t clients_due_mono_ms = kNever;
+  storage::Position segment_first = 0, segment_end = 0;  // of the active segment, to see cross references
+  Topic* last_topic = nullptr;            // most sends go where the last one went
+  std::string scratch;
+
+  // ---- core_topics.cc
+  Topic* find_topic(std::string_view name);
+  Topic* topic_of(std::uint32_t id) const { return id < topic_by_id.size() ? topic_by_id[id] : nullptr; }
+  Topic& apply_topic(const model::TopicConfig& config);
+  void apply_topic_deleted(std::string_view name);
+  Group* find_group(std::string_view name);
+  Group& apply_group(const model::GroupConfig& config);
+  void apply_group_deleted(std::string_view name, bool clean_offsets);
+  /// Writes the record, applies it and tells the listener. Errors: DiskFull, Busy, Io, NotWritable (too many).
+  Result<Topic*> create_topic(const model::TopicConfig& config);
+  Result<Topic*> topic_for_sending(const SendRequest& request);
+  Result<Topic*> ensure_plain_topic(const std::string& name, std::int32_t queues, std::int32_t permission);
+  Result<Group*> ensure_group(std::string_view name);   // GroupNotFound where it may not be created
+  void touch(model::DataVersion& version) const;
+
+  // ---- core_append.cc
+  Status may_write() const;
+  /// Appends one record with the payload; returns its position.
+  Result<storage::Position> append(storage::RecordType type, std::string_view payload);
+  /// Makes the entry the queue's next one (not yet visible); returns its offset.
+  std::int64_t index(Topic& topic, std::int32_t queue_id, const IndexEntry& entry);
+  void answer_when_safe(storage::Position position, Reply<SendResult> reply, SendResult result);
+  void answer_when_safe(storage::Position position, Reply<Done> reply);
+  void note_reference(storage::Position by, storage::Position body);
+  void show(Topic& topic, Queue& queue);
+  void safe_advanced();
+
+  // ---- core_produce.cc
+  struct Prepared;
+  Result<Prepared> prepare(const SendRequest& request, std::string_view properties);
+  void store_message(const SendRequest& request, Reply<SendResult> reply);
+  void store_batch(const SendRequest& request, const std::vector<BatchItem>& items, Reply<SendResult> reply);
+  Status redirect_retry(const SendRequest& request, std::string& topic, bool& dead_letter);
+  void send_back(const SendBackRequest& request, Reply<Done> reply);
+  void send_reply(const SendRequest& request, Reply<SendResult> reply);
+
+  // ---- core_transactions.cc
+  std::uint32_t producer_group_id(std::string_view name);
+  /// Enters a half message as its image and properties say; the same when it is sent and when it is replayed.
+  void add_half(storage::Position position, const model::MessageFields& fields, const model::KnownProperties& known, std::uint32_t bytes, const Topic& topic,
+                ChannelId sender);
+  void end_transaction(const EndTransactionRequest& request, Reply<Done> reply);
+  Result<storage::Position> write_verdict(storage::Position position, Half& half, bool commit, std::uint8_t source);
+  void apply_verdict(storage::Position record, const VerdictRecord& verdict);
+  void answered_unknown(storage::Position position, Half& half);
+  void apply_parked(storage::Position record, const ParkedRecord& parked_record);
+  void resume_transaction(std::int64_t half_position, Reply<Done> reply);
+  void check_answered(Half& half);
+  void schedule_check(storage::Position position, Half& half, std::int64_t at_ms);
+  void make_ready(storage::Position position, Half& half);
+  void dispatch_checks(std::uint32_t group);
+  std::optional<ChannelId> channel_to_ask(const Half& half, const std::string& group);
+  void run_due_checks();
+  void forget(storage::Position position, const Half& half, HalfState state);
+
+  // ---- core_schedule.cc
+  void add_timer(const Timer& timer);
+  void apply_fire(storage::Position record, const FireRecord& fire, const Timer& timer);
+  void apply_reference(storage::Position record, const ReferenceRecord& reference, std::int32_t tag_hash);
+  void fire_due();
+
+  // ---- core_consume.cc
+  void pull(const PullRequest& request, Reply<PullResult> reply);
+  PullResult scan(const Topic& topic, const Queue& queue, std::int64_t offset, std::int32_t count_max, std::int64_t bytes_max, const TagFilter& filter,
+                  std::int32_t group_sys_flag);
+  void park(const PullRequest& request, const Topic& topic, Queue& queue, TagFilter filter, const PullResult& now_found, std::int32_t group_sys_flag,
+            Reply<PullResult> reply);
+  void wake_pulls(const Topic& topic, Queue& queue);
+  void unpark(std::uint32_t slot, Result<PullResult> result);
+  void expire_pulls();
+  void commit(Group& group, std::string_view group_name, const Topic& topic, std::int32_t queue_id, std::int64_t offset, OffsetKind kind);
+  void flush_offsets();
+  void apply_offset(const OffsetItem& item);
+  Result<Queue*> queue_for(QueueRef ref, Topic** topic = nullptr);
+  void tell_consumers(const std::vector<std::string>& groups_changed);
+
+  // ---- core_replay.cc
+  Status replay(const storage::RecordView& record);
+  Status replay_body(storage::RecordType type, storage::Position position, Bytes payload);
+
+  // ---- core_snapshot.cc
+  std::string encode_snapshot() const;
+  Status decode_snapshot(std::string_view payload);
+
+  // ---- core_release.cc
+  Result<Release> release(const RetentionPolicy& policy);
+  /// Records below `boundary` that something which stays still points at.
+  std::set<storage::Position> needed_below(storage::Position boundary) const;
+
+  void tick();
+  std::int64_t next_due_mono_ms() const;
+  std::int64_t mono_of_wall(std::int64_t wall_ms) const { return wall_ms == kNever ? kNever : now.mono_ms + (wall_ms - now.wall_ms); }
+};
+
+/// FNV-1a over 64 bits: stable on disk (snapshots) and across machines.
+inline std::uint64_t stable_hash(std::string_view text) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return h;
+}
+
+}  // namespace halfmoon::broker

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/core_impl.h"
+
+namespace halfmoon::broker {
+
+using storage::Position;
+using storage::RecordType;
+
+namespace {
+
+Error malformed(Position position, const char* what) {
+  return {ErrorCode::Corrupt, "the " + std::string(what) + " record at position " + std::to_string(position) +
+                                  " has a valid checksum but not the shape of docs/formats/log.md; a newer version may have written it"};
+}
+
+}  // namespace
+
+// The counterpart of what the core_*.cc files append: each record changes the tables exactly as it did when it was written.
+Status Core::Impl::replay(const storage::RecordView& record) {
+  const Position at = record.position;
+  const Bytes payload = record.payload;
+  switch (record.type) {
+    case RecordType::Message:
+    case RecordType::Half:
+    case RecordType::Delayed:
+      return replay_body(record.type, at, payload);
+    case RecordType::Verdict: {
+      const auto r = decode_verdict(payload);
+      if (!r) return malformed(at, "VERDICT");
+      apply_verdict(at, *r);
+      return Done{};
+    }
+    case RecordType::Checked: {
+      const auto r = decode_checked(payload);
+      if (!r) return malformed(at, "CHECKED");
+      if (const auto it = halves.find(r->half); it != halves.end()) {
+        it->second.answered = static_cast<std::uint16_t>(r->answered);
+        it->second.next_check_ms = r->wall_ms + options.check_interval_ms;
+      }
+      return Done{};
+    }
+    case RecordType::Parked: {
+      const auto r = decode_parked(payload);
+      if (!r) return malformed(at, "PARKED");
+      apply_parked(at, *r);
+      return Done{};
+    }
+    case RecordType::Resumed: {
+      const auto r = decode_resumed(payload);
+      if (!r) return malformed(at, "RESUMED");
+      if (const auto it = halves.find(r->half); it != halves.end()) {
+        it->second.state = HalfState::Pending;
+        it->second.answered = 0;
+        it->second.next_check_ms = r->wall_ms;
+      }
+      return Done{};
+    }
+    case RecordType::Reference: {
+      const auto r = decode_reference(payload);
+      if (!r) return malformed(at, "REFERENCE");
+      const auto tags = model::find_property(r->properties, model::property::kTags);
+      apply_reference(at, *r, model::tag_hash(tags.value_or("")));
+      return Done{};
+    }
+    case RecordType::Fire: {
+      const auto r = decode_fire(payload);
+      if (!r) return malformed(at, "FIRE");
+      const auto it = replayed_timers.find(r->target);
+      if (it == replayed_timers.end()) return Done{};  // its topic was deleted
+      apply_fire(at, *r, it->second);
+      replayed_timers.erase(it);
+      return Done{};
+    }
+    case RecordType::Offsets: {
+      const auto items = decode_offsets(payload);
+      if (!items) return malformed(at, "OFFSETS");
+      for (const OffsetItem& item : *items) apply_offset(item);
+      return Done{};
+    }
+    case RecordType::Topic: {
+      const auto config = decode_topic(payload);
+      if (!config) return malformed(at, "TOPIC");
+      apply_topic(*config);
+      return Done{};
+    }
+    case RecordType::TopicDeleted:
+      apply_topic_deleted(as_text(payload));
+      return Done{};
+    case RecordType::Group: {
+      const auto config = decode_group(payload);
+      if (!config) return malformed(at, "GROUP");
+      apply_group(*config);
+      return Done{};
+    }
+    case RecordType::GroupDeleted: {
+      const auto r = decode_group_deleted(payload);
+      if (!r) return malformed(at, "GROUP_DELETED");
+      apply_group_deleted(r->group, r->clean_offsets);
+      return Done{};
+    }
+    case RecordType::Carried: {
+      const auto r = decode_carried(payload);
+      if (!r) return malformed(at, "CARRIED");
+      carried.put(r->original, at);
+      return Done{};
+    }
+    case RecordType::EpochStart:
+    case RecordType::Batch:
+      return Done{};
+  }
+  return malformed(at, "unknown");
+}
+
+Status Core::Impl::replay_body(RecordType type, Position position, Bytes payload) {
+  const std::size_t prefix = type == RecordType::Delayed ? kDelayedPrefixBytes : 0;
+  if (payload.size() < prefix) return malformed(position, "DELAYED");
+  const Bytes image = payload.subspan(prefix);
+  const auto f = model::decode_image(image);
+  const auto known = f ? model::scan_properties(f->properties) : std::nullopt;
+  if (!known) return malformed(position, "message");
+  const std::int32_t tag = model::tag_hash(known->tags);
+  const auto size = static_cast<std::uint32_t>(image.size());
+  Topic* topic = find_topic(f->topic);
+  if (!topic || !topic->queue(f->queue_id)) {
+    // Written before its topic was deleted: a later snapshot would not have it either. A half message keeps its number all the same.
+    if (type == RecordType::Half) next_half_offset = f->queue_offset + 1;
+    return Done{};
+  }
+  switch (type) {
+    case RecordType::Message: {
+      const std::int64_t offset = index(*topic, f->queue_id, {position, f->store_ms, size, tag});
+      if (offset != f->queue_offset) return malformed(position, "MESSAGE (queue offset)");
+      break;
+    }
+    case RecordType::Delayed:
+      add_timer({load_le<std::int64_t>(payload.data()), position, position, topic->id, f->queue_id, tag, size});
+      break;
+    default:
+      add_half(position, *f, *known, size, *topic, ChannelId{});
+      break;
+  }
+  return Done{};
+}
+
+}  // namespace halfmoon::broker

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "base/cursor.h"
+#include "broker/core_impl.h"
+
+namespace halfmoon::broker {
+
+namespace {
+
+constexpr std::uint32_t kSnapshotVersion = 1;
+
+void put_text(Writer& w, std::string_view text) {
+  w.le(static_cast<std::uint32_t>(text.size()));
+  w.text(text);
+}
+std::string_view get_text(Reader& in) { return in.text(in.le<std::uint32_t>()); }
+
+void put_version(Writer& w, const model::DataVersion& v) {
+  w.le(v.state_version);
+  w.le(v.timestamp_ms);
+  w.le(v.counter);
+}
+model::DataVersion get_version(Reader& in) {
+  model::DataVersion v;
+  v.state_version = in.le<std::int64_t>();
+  v.timestamp_ms = in.le<std::int64_t>();
+  v.counter = in.le<std::int64_t>();
+  return v;
+}
+
+void put_timer(Writer& w, const Timer& t) {
+  w.le(t.due_ms);
+  w.le(t.target);
+  w.le(t.body);
+  w.le(t.topic);
+  w.le(t.queue_id);
+  w.le(t.tag_hash);
+  w.le(t.bytes);
+}
+Timer get_timer(Reader& in) {
+  Timer t;
+  t.due_ms = in.le<std::int64_t>();
+  t.target = in.le<std::int64_t>();
+  t.body = in.le<std::int64_t>();
+  t.topic = in.le<std::uint32_t>();
+  t.queue_id = in.le<std::int32_t>();
+  t.tag_hash = in.le<std::int32_t>();
+  t.bytes = in.le<std::uint32_t>();
+  return t;
+}
+
+}  // namespace
+
+// Sections in order: version, wall clock; topics with their queues' entries; groups with offsets; producer groups; half messages; ended ones; timers; cross
+// references; carried positions. Names are sorted and ids renumbered, so that the same state gives the same bytes.
+std::string Core::Impl::encode_snapshot() const {
+  std::string out;
+  Writer w(out);
+  w.le(kSnapshotVersion);
+  w.le(now.wall_ms);
+  put_version(w, topics_version);
+  put_version(w, groups_version);
+
+  std::vector<const Topic*> by_name;
+  for (const auto& [name, topic] : topics) by_name.push_back(topic.get());
+  std::sort(by_name.begin(), by_name.end(), [](const Topic* a, const Topic* b) { return a->config.name < b->config.name; });
+  boost::unordered_flat_map<std::uint32_t, std::uint32_t> new_id;
+  w.le(static_cast<std::uint32_t>(by_name.size()));
+  for (const Topic* topic : by_name) {
+    new_id[topic->id] = static_cast<std::uint32_t>(new_id.size());
+    put_text(w, encode(topic->config));
+    w.le(static_cast<std::uint32_t>(topic->queues.size()));
+    for (const auto& queue : topic->queues) {
+      w.le(queue->index.min());
+      w.le(queue->index.end());
+      for (std::int64_t offset = queue->index.min(); offset < queue->index.end(); offset++) {
+        const IndexEntry& e = queue->index.at(offset);
+        w.le(e.position);
+        w.le(e.store_ms);
+        w.le(e.bytes);
+        w.le(e.tag_hash);
+      }
+    }
+  }
+  const auto id_of = [&](std::uint32_t id) {
+    const auto it = new_id.find(id);
+    return it == new_id.end() ? ~std::uint32_t{0} : it->second;
+  };
+
+  std::map<std::string_view, const Group*> groups_by_name;
+  for (const auto& [name, group] : groups) groups_by_name[name] = &group;
+  w.le(static_cast<std::uint32_t>(groups_by_name.size()));
+  for (const auto& [name, group] : groups_by_name) {
+    put_text(w, encode(group->config));
+    w.le(static_cast<std::uint8_t>(group->deleted));
+    w.le(static_cast<std::uint32_t>(group->offsets.size()));
+    for (const auto& [key, state] : group->offsets) {
+      w.le(id_of(key.first));
+      w.le(key.second);
+      w.le(state.offset);
+      w.le(static_cast<std::uint8_t>(state.reset_pending));
+    }
+  }
+
+  w.le(static_cast<std::uint32_t>(producer_groups.size()));
+  for (const ProducerGroup& group : producer_groups) put_text(w, group.name);
+  w.le(next_half_offset);
+  std::vector<storage::Position> half_positions;
+  for (const auto& [position, half] : halves) half_positions.push_back(position);
+  std::sort(half_positions.begin(), half_positions.end());
+  w.le(static_cast<std::uint32_t>(half_positions.size()));
+  for (const storage::Position position : half_positions) {
+    const Half& h = halves.find(position)->second;
+    w.le(position);
+    w.le(h.key_hash);
+    w.le(h.half_offset);
+    w.le(h.created_ms);
+    w.le(h.delay);
+    w.le(h.next_check_ms == kNever ? h.created_ms : h.next_check_ms);  // those that wait for a producer are asked first after a restart
+    w.le(id_of(h.topic));
+    w.le(h.group);
+    w.le(h.bytes);
+    w.le(h.queue_id);
+    w.le(h.tag_hash);
+    w.le(h.answered);
+    w.le(static_cast<std::uint8_t>(h.state));
+  }
+  w.le(static_cast<std::uint32_t>(ended_order.size()));
+  for (const storage::Position position : ended_order) {
+    const EndedHalf& e = ended.find(position)->second;
+    w.le(position);
+    w.le(e.key_hash);
+    w.le(e.half_offset);
+    w.le(e.group);
+    w.le(static_cast<std::uint8_t>(e.state));
+  }
+
+  std::vector<Timer> sorted = timers;
+  std::sort(sorted.begin(), sorted.end(), [](const Timer& a, const Timer& b) { return b < a; });
+  w.le(static_cast<std::uint32_t>(sorted.size()));
+  for (Timer timer : sorted) {
+    timer.topic = id_of(timer.topic);
+    put_timer(w, timer);
+  }
+  w.le(static_cast<std::uint32_t>(cross_references.size()));
+  for (const CrossReference& c : cross_references) {
+    w.le(c.by);
+    w.le(c.body);
+  }
+  const auto moved = carried.all();
+  w.le(static_cast<std::uint32_t>(moved.size()));
+  for (const auto& [original, copy] : moved) {
+    w.le(original);
+    w.le(copy);
+  }
+  return out;
+}
+
+Status Core::Impl::decode_snapshot(std::string_view payload) {
+  const auto corrupt = [](const char* what) { return Error{ErrorCode::Corrupt, "the snapshot is malformed: " + std::string(what)}; };
+  Reader in(as_bytes(payload));
+  if (in.le<std::uint32_t>() != kSnapshotVersion) return corrupt("unknown version");
+  now.wall_ms = in.le<std::int64_t>();
+  const model::DataVersion stored_topics_version = get_version(in);
+  const model::DataVersion stored_groups_version = get_version(in);
+  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
+    const auto config = decode_topic(as_bytes(get_text(in)));
+    if (!config) return corrupt("topic");
+    Topic& topic = apply_topic(*config);
+    const auto queue_count = in.le<std::uint32_t>();
+    for (std::uint32_t q = 0; q < queue_count && in.ok(); q++) {
+      if (q >= topic.queues.size()) topic.queues.push_back(std::make_unique<Queue>());
+      QueueIndex& index_ = topic.queues[q]->index;
+      const auto min = in.le<std::int64_t>();
+      const auto end = in.le<std::int64_t>();
+      index_.start_at(min);
+      for (std::int64_t offset = min; offset < end && in.ok(); offset++) {
+        IndexEntry e;
+        e.position = in.le<std::int64_t>();
+        e.store_ms = in.le<std::int64_t>();
+        e.bytes = in.le<std::uint32_t>();
+        e.tag_hash = in.le<std::int32_t>();
+        index_.append(e);
+      }
+    }
+  }
+  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
+    const auto config = decode_group(as_bytes(get_text(in)));
+    if (!config) return corrupt("group");
+    Group& group = apply_group(*config);
+    group.deleted = in.le<std::uint8_t>() != 0;
+    for (auto m = in.le<std::uint32_t>(); m > 0 && in.ok(); m--) {
+      const auto topic = in.le<std::uint32_t>();
+      const auto queue = in.le<std::int32_t>();
+      OffsetState state;
+      state.offset = in.le<std::int64_t>();
+      state.reset_pending = in.le<std::uint8_t>() != 0;
+      if (topic_of(topic)) group.offsets[{topic, queue}] = state;
+    }
+  }
+  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) producer_group_id(get_text(in));
+  next_half_offset = in.le<std::int64_t>();
+  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
+    const auto position = in.le<std::int64_t>();
+    Half& h = halves[position];
+    h.key_hash = in.le<std::uint64_t>();
+    h.half_offset = in.le<std::int64_t>();
+    h.created_ms = in.le<std::int64_t>();
+    h.delay = in.le<std::int64_t>();
+    h.next_check_ms = in.le<std::int64_t>();
+    h.topic = in.le<std::uint32_t>();
+    h.group = in.le<std::uint32_t>();
+    h.bytes = in.le<std::uint32_t>();
+    h.queue_id = in.le<std::int32_t>();
+    h.tag_hash = in.le<std::int32_t>();
+    h.answered = in.le<std::uint16_t>();
+    h.state = static_cast<HalfState>(in.le<std::uint8_t>());
+    if (h.group >= producer_groups.size()) return corrupt("half message");
+  }
+  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
+    const auto position = in.le<std::int64_t>();
+    EndedHalf& e = ended[position];
+    e.key_hash = in.le<std::uint64_t>();
+    e.half_offset = in.le<std::int64_t>();
+    e.group = in.le<std::uint32_t>();
+    e.state = static_cast<HalfState>(in.le<std::uint8_t>());
+    if (e.group >= producer_groups.size()) return corrupt("ended half message");
+    ended_order.push_back(position);
+  }
+  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
+    const Timer timer = get_timer(in);
+    add_timer(timer);
+  }
+  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
+    const auto by = in.le<std::int64_t>();
+    cross_references.push_back({by, in.le<std::int64_t>()});
+  }
+  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
+    const auto original = in.le<std::int64_t>();
+    carried.put(original, in.le<std::int64_t>());
+  }
+  topics_version = stored_topics_version;
+  groups_version = stored_groups_version;
+  if (!in.ok() || in.left() != 0) return corrupt("cut short");
+  return Done{};
+}
+
+}  // namespace halfmoon::broker

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "base/log.h"
+#include "broker/core_impl.h"
+
+namespace halfmoon::broker {
+
+using storage::RecordType;
+
+Topic* Core::Impl::find_topic(std::string_view name) {
+  if (last_topic && last_topic->config.name == name) return last_topic;
+  const auto it = topics.find(name);
+  if (it == topics.end()) return nullptr;
+  return last_topic = it->second.get();
+}
+
+void Core::Impl::touch(model::DataVersion& version) const {
+  version.counter++;
+  version.timestamp_ms = now.wall_ms;
+}
+
+Topic& Core::Impl::apply_topic(const model::TopicConfig& config) {
+  auto& slot = topics[config.name];
+  if (!slot) {
+    slot = std::make_unique<Topic>();
+    slot->id = static_cast<std::uint32_t>(topic_by_id.size());
+    topic_by_id.push_back(slot.get());
+    slot->system = model::is_system_topic(config.name);
+    slot->may_send = !model::is_forbidden_to_send(config.name);
+  }
+  slot->config = config;
+  // Queues are never taken away: what is in them stays readable by offset, whatever the configuration says.
+  while (static_cast<std::int32_t>(slot->queues.size()) < config.queues()) slot->queues.push_back(std::make_unique<Queue>());
+  touch(topics_version);
+  return *slot;
+}
+
+void Core::Impl::apply_topic_deleted(std::string_view name) {
+  const auto it = topics.find(name);
+  if (it == topics.end()) return;
+  Topic& gone = *it->second;
+  for (auto& queue : gone.queues) {
+    const std::vector<std::uint32_t> slots = queue->parked;
+    for (const std::uint32_t slot : slots) unpark(slot, Error{ErrorCode::TopicNotFound, "the topic was deleted"});
+  }
+  std::erase_if(unshown, [&](const auto& item) { return item.first == &gone; });
+  for (auto& [group_name, group] : groups)
+    std::erase_if(group.offsets, [&](const auto& item) { return item.first.first == gone.id; });
+  locks.forget_topic(name);
+  topic_by_id[gone.id] = nullptr;
+  last_topic = nullptr;
+  topics.erase(it);
+  touch(topics_version);
+}
+
+Group* Core::Impl::find_group(std::string_view name) {
+  const auto it = groups.find(name);
+  return it == groups.end() || it->second.deleted ? nullptr : &it->second;
+}
+
+Group& Core::Impl::apply_group(const model::GroupConfig& config) {
+  Group& group = groups[config.name];
+  group.config = config;
+  group.deleted = false;
+  touch(groups_version);
+  return group;
+}
+
+void Core::Impl::apply_group_deleted(std::string_view name, bool clean_offsets) {
+  const auto it = groups.find(name);
+  if (it == groups.end()) return;
+  if (clean_offsets || it->second.offsets.empty()) {
+    groups.erase(it);
+  } else {
+    // RocketMQ keeps a deleted group's offsets unless asked to drop them; a group that is created again goes on there.
+    it->second.deleted = true;
+  }
+  touch(groups_version);
+}
+
+Result<Topic*> Core::Impl::create_topic(const model::TopicConfig& config) {
+  if (!topics.contains(config.name) && static_cast<std::int32_t>(topics.size()) >= options.topics_max)
+    return Error{ErrorCode::NotWritable, "the broker holds its maximum of " + std::to_string(options.topics_max) + " topics; delete some or raise maxTopics"};
+  HM_TRY(const storage::Position, position, append(RecordType::Topic, encode(config)));
+  (void)position;
+  Topic& topic = apply_topic(config);
+  if (started) listener.topic_changed(topic.config, topics_version);
+  log_event(LogLevel::Info, "topic.stored", {{"topic", config.name}, {"queues", config.queues()}, {"permission", config.permission}});
+  return &topic;
+}
+
+Result<Topic*> Core::Impl::ensure_plain_topic(const std::string& name, std::int32_t queues, std::int32_t permission) {
+  if (Topic* topic = find_topic(name)) return topic;
+  HM_TRY_STATUS(model::validate_topic(name));
+  model::TopicConfig config;
+  config.name = name;
+  config.read_queues = config.write_queues = queues;
+  config.permission = permission;
+  return create_topic(config);
+}
+
+// Creation by sending: specification 4.1.
+Result<Topic*> Core::Impl::topic_for_sending(const SendRequest& request) {
+  if (Topic* topic = find_topic(request.topic)) {
+    if (!topic->may_send)
+      return Error{ErrorCode::NoPermission, "Sending message to topic[" + topic->config.name + "] is forbidden."};
+    return topic;
+  }
+  HM_TRY_STATUS(model::validate_topic(request.topic));
+  const std::string name(request.topic);
+  if (model::is_forbidden_to_send(name)) return Error{ErrorCode::NoPermission, "Sending message to topic[" + name + "] is forbidden."};
+  const auto missing = [&] { return Error{ErrorCode::TopicNotFound, "topic[" + name + "] not exist, apply first please!"}; };
+  if (model::is_retry_topic(name)) return ensure_plain_topic(name, 1, model::permission::kRead | model::permission::kWrite);
+  const Topic* base = find_topic(request.default_topic.empty() ? model::kDefaultTopic : request.default_topic);
+  if (!base || (base->config.permission & model::permission::kInherit) == 0) return missing();
+  model::TopicConfig config;
+  config.name = name;
+  config.read_queues = config.write_queues = std::clamp(request.default_queues, 1, base->config.write_queues);
+  config.permission = base->config.permission & ~model::permission::kInherit;
+  config.multi_tag = base->config.multi_tag;
+  return create_topic(config);
+}
+
+Result<Group*> Core::Impl::ensure_group(std::string_view name) {
+  if (Group* group = find_group(name)) return group;
+  HM_TRY_STATUS(model::validate_group(name));
+  if (!options.auto_create_groups && !model::is_system_group(name))
+    return Error{ErrorCode::GroupNotFound, "subscription group [" + std::string(name) + "] does not exist; create it, or set autoCreateSubscriptionGroup=true"};
+  if (static_cast<std::int32_t>(groups.size()) >= options.groups_max)
+    return Error{ErrorCode::NotWritable, "the broker holds its maximum of " + std::to_string(options.groups_max) + " groups"};
+  model::GroupConfig config;
+  config.name = std::string(name);
+  HM_TRY(const storage::Position, position, append(RecordType::Group, encode(config)));
+  (void)position;
+  return &apply_group(config);
+}
+
+}  // namespace halfmoon::broker
