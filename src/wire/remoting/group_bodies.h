@@ -23,7 +23,7 @@ void append_group_list(std::string& out, std::span<const std::string> groups);
 
 /// A consumer group's settings (App. A.5).
 struct SubscriptionGroupConfig {
-  std::string group;
+  std::string group{};
   bool consume_enable = true;
   bool consume_from_min_enable = true;
   bool consume_broadcast_enable = true;
@@ -35,8 +35,8 @@ struct SubscriptionGroupConfig {
   std::int64_t broker_id = 0;
   std::int64_t which_broker_when_consume_slowly = 1;
   std::int32_t group_sys_flag = 0;
-  std::string retry_policy_json;  // groupRetryPolicy as it came, compact or not; empty: {"type":"CUSTOMIZED"}
-  TextMap attributes;
+  std::string retry_policy_json{};  // groupRetryPolicy as it came, compact or not; empty: {"type":"CUSTOMIZED"}
+  TextMap attributes{};
 };
 
 /// The body of 200. Missing and null members have the defaults shown; a config without a groupName is refused.
@@ -47,16 +47,16 @@ void append_subscription_group(std::string& out, const SubscriptionGroupConfig& 
 void append_subscription_groups(std::string& out, std::span<const SubscriptionGroupConfig> configs, const DataVersion& version);
 
 struct Connection {
-  std::string client_id;
-  std::string client_addr;  // "ip:port"
+  std::string client_id{};
+  std::string client_addr{};  // "ip:port"
   Language language = Language::Java;
   std::int32_t version = 0;
 };
 
 /// The answer to 203.
 struct ConsumerConnection {
-  std::vector<Connection> connections;
-  std::vector<SubscriptionData> subscriptions;
+  std::vector<Connection> connections{};
+  std::vector<SubscriptionData> subscriptions{};
   ConsumeType consume_type = ConsumeType::Passively;
   MessageModel message_model = MessageModel::Clustering;
   ConsumeFromWhere consume_from_where = ConsumeFromWhere::LastOffset;

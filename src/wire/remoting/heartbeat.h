@@ -34,28 +34,28 @@ std::string_view wire_name(MessageModel model);
 std::string_view wire_name(ConsumeFromWhere where);
 
 struct SubscriptionData {
-  std::string topic;
-  std::string sub_string;                // "*", "TagA || TagB" or an SQL expression
-  std::vector<std::string> tags;
-  std::vector<std::int32_t> codes;       // hash codes of the tags
+  std::string topic{};
+  std::string sub_string{};              // "*", "TagA || TagB" or an SQL expression
+  std::vector<std::string> tags{};
+  std::vector<std::int32_t> codes{};     // hash codes of the tags
   std::int64_t sub_version = 0;
   std::string expression_type = "TAG";   // absent, null and "" become TAG (trap 13)
   bool class_filter_mode = false;
 };
 
 struct ConsumerData {
-  std::string group;
+  std::string group{};
   ConsumeType consume_type = ConsumeType::Passively;
   MessageModel message_model = MessageModel::Clustering;
   ConsumeFromWhere consume_from_where = ConsumeFromWhere::LastOffset;
-  std::vector<SubscriptionData> subscriptions;
+  std::vector<SubscriptionData> subscriptions{};
   bool unit_mode = false;
 };
 
 struct HeartbeatData {
-  std::string client_id;
-  std::vector<std::string> producer_groups;
-  std::vector<ConsumerData> consumers;
+  std::string client_id{};
+  std::vector<std::string> producer_groups{};
+  std::vector<ConsumerData> consumers{};
   std::int32_t fingerprint = 0;  // 0: version 1 of the heartbeat
   bool without_sub = false;
 };
@@ -66,10 +66,10 @@ struct HeartbeatData {
 Result<HeartbeatData> parse_heartbeat(Bytes body);
 
 struct CheckClientConfig {
-  std::string client_id;
-  std::string group;
-  std::string client_namespace;
-  std::optional<SubscriptionData> subscription;
+  std::string client_id{};
+  std::string group{};
+  std::string client_namespace{};
+  std::optional<SubscriptionData> subscription{};
 };
 
 /// The body of 46. An empty body is a check of nothing.

@@ -16,8 +16,8 @@ namespace halfmoon::wire {
 // fastjson reads (trap 5): {"offsetTable":{{"brokerName":"b","queueId":0,"topic":"t"}:7}}. That is what tools expect.
 
 struct MessageQueue {
-  std::string topic;
-  std::string broker_name;
+  std::string topic{};
+  std::string broker_name{};
   std::int32_t queue_id = 0;
 
   friend bool operator==(const MessageQueue&, const MessageQueue&) = default;
@@ -25,9 +25,9 @@ struct MessageQueue {
 
 /// 41 and 42 (App. A.2).
 struct LockBody {
-  std::string consumer_group;
-  std::string client_id;
-  std::vector<MessageQueue> queues;
+  std::string consumer_group{};
+  std::string client_id{};
+  std::vector<MessageQueue> queues{};
   bool only_this_broker = false;
 };
 Result<LockBody> parse_lock_body(Bytes body);
@@ -37,7 +37,7 @@ void append_lock_ok(std::string& out, std::span<const MessageQueue> locked);
 
 /// 202.
 struct QueueStats {
-  MessageQueue queue;
+  MessageQueue queue{};
   std::int64_t min_offset = 0;
   std::int64_t max_offset = 0;
   std::int64_t last_update_ms = 0;
@@ -46,7 +46,7 @@ void append_topic_stats(std::string& out, std::span<const QueueStats> queues, do
 
 /// 208.
 struct QueueConsumeStats {
-  MessageQueue queue;
+  MessageQueue queue{};
   std::int64_t broker_offset = 0;
   std::int64_t consumer_offset = 0;
   std::int64_t pull_offset = 0;
@@ -55,7 +55,7 @@ struct QueueConsumeStats {
 void append_consume_stats(std::string& out, std::span<const QueueConsumeStats> queues, double consume_tps);
 
 struct QueueOffset {
-  MessageQueue queue;
+  MessageQueue queue{};
   std::int64_t offset = 0;
 };
 

@@ -16,7 +16,7 @@ namespace halfmoon::wire {
 // brokerAddrs by hand (trap 4).
 
 struct QueueData {
-  std::string broker_name;
+  std::string broker_name{};
   std::int32_t read_queue_nums = 0;
   std::int32_t write_queue_nums = 0;
   std::int32_t perm = 0;
@@ -24,24 +24,24 @@ struct QueueData {
 };
 
 struct BrokerData {
-  std::string cluster;
-  std::string broker_name;
-  std::vector<std::pair<std::int64_t, std::string>> addrs;  // broker id (0 = master) -> "host:port"
-  std::string zone_name;                                    // empty: not written
+  std::string cluster{};
+  std::string broker_name{};
+  std::vector<std::pair<std::int64_t, std::string>> addrs{};  // broker id (0 = master) -> "host:port"
+  std::string zone_name{};                                      // empty: not written
   bool enable_acting_master = false;
 };
 
 struct TopicRouteData {
-  std::vector<QueueData> queues;
-  std::vector<BrokerData> brokers;
-  std::string order_topic_conf;  // "b1:4;b2:4"; empty: not written
+  std::vector<QueueData> queues{};
+  std::vector<BrokerData> brokers{};
+  std::string order_topic_conf{};  // "b1:4;b2:4"; empty: not written
 };
 /// The answer to 105.
 void append_topic_route(std::string& out, const TopicRouteData& route);
 
 struct ClusterInfo {
-  std::vector<BrokerData> brokers;
-  std::vector<std::pair<std::string, std::vector<std::string>>> clusters;  // cluster -> names of its brokers
+  std::vector<BrokerData> brokers{};
+  std::vector<std::pair<std::string, std::vector<std::string>>> clusters{};  // cluster -> names of its brokers
 };
 /// The answer to 106.
 void append_cluster_info(std::string& out, const ClusterInfo& info);

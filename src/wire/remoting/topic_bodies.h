@@ -32,14 +32,14 @@ Result<DataVersion> parse_data_version(Bytes body);
 void append_data_version(std::string& out, const DataVersion& version);
 
 struct TopicConfig {
-  std::string name;
+  std::string name{};
   std::int32_t read_queue_nums = 16;
   std::int32_t write_queue_nums = 16;
   std::int32_t perm = 6;  // 4 read, 2 write
   std::string topic_filter_type = "SINGLE_TAG";
   std::int32_t topic_sys_flag = 0;
   bool order = false;
-  TextMap attributes;
+  TextMap attributes{};
 };
 /// The answer to 351.
 void append_topic_config(std::string& out, const TopicConfig& topic);
@@ -49,9 +49,9 @@ void append_topic_configs(std::string& out, std::span<const TopicConfig> topics,
 
 /// The body of 103 (App. A.4, spec 3.5).
 struct RegisterBrokerBody {
-  DataVersion data_version;
-  std::vector<TopicConfig> topics;
-  std::vector<std::string> filter_servers;
+  DataVersion data_version{};
+  std::vector<TopicConfig> topics{};
+  std::vector<std::string> filter_servers{};
 };
 /// Reads JSON, JSON of senders before 3.0.11 (the topic table without a wrapper), and the compressed form, told apart by their first
 /// byte because a known sender leaves the header's flag false. An empty body registers no topic. `body_crc32` is that of the
