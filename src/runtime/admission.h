@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+namespace halfmoon::runtime {
+
+/// Counts the open connections of all listeners, in all and by remote address. Any thread.
+class Admission {
+ public:
+  struct Limits {
+    std::int64_t in_all = 10000;
+    std::int64_t per_address = 1024;  // 0: no limit. Loopback addresses are not limited: it is this machine's own.
+  };
+  enum class Verdict : std::uint8_t { Admitted, TooMany, TooManyOfAddress };
+
+  explicit Admission(Limits limits) : limits_(limits) {}
+  Verdict enter(const std::string& ip);
+  void leave(const std::string& ip);
+  std::int64_t in_all() const;
+  const Limits& limits() const { return limits_; }
+
+ private:
+  const Limits limits_;
+  mutable std::mutex mutex_;
+  std::int64_t in_all_ = 0;
+  std::unordered_map<std::string, std::int64_t> by_address_;
+};
+
+}  // namespace halfmoon::runtime

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/tcp_connection.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
+#include "runtime/alarm.h"
+
+namespace halfmoon::runtime {
+namespace {
+
+constexpr std::size_t kGrowBytes = 1 << 20;      // at most so much memory ahead of the bytes that have come
+constexpr std::size_t kLeastRoom = 64 << 10;
+constexpr std::size_t kCompactBytes = 1 << 20;   // sent bytes in front of out_ above which it is moved up
+constexpr std::byte kTlsHandshake{0x16};
+
+void set_option(int fd, int level, int name, int value) { (void)setsockopt(fd, level, name, &value, sizeof value); }
+
+bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+}  // namespace
+
+std::string SocketAddress::text() const {
+  return (ip.find(':') == std::string::npos ? ip : "[" + ip + "]") + ":" + std::to_string(port);
+}
+
+TcpConnection::TcpConnection(ShardSide& shard, Accepted accepted, std::uint64_t id)
+    : shard_(shard), id_(id), remote_(std::move(accepted.remote)), local_(std::move(accepted.local)), entrance_(std::move(accepted.entrance)),
+      accepted_fd_(accepted.fd), last_active_ms_(shard.mono_ms()) {}
+
+TcpConnection::~TcpConnection() = default;
+
+bool TcpConnection::open(Reactor& reactor) {
+  const int fd = accepted_fd_;
+  watch_.emplace(reactor, fd);
+  if (watch_->fd() < 0) {
+    watch_.reset();
+    abort();
+    return false;
+  }
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+  session_ = entrance_->sessions(shared_from_this());
+  if (!session_) {
+    abort();
+    return false;
+  }
+  read_again();
+  return true;
+}
+
+std::string& TcpConnection::out() {
+  if (state_ == State::Lingering || state_ == State::Closed) {
+    out_.clear();  // leads nowhere
+    return out_;
+  }
+  if (out_.empty() && out_.capacity() <= sizeof(std::string)) out_ = shard_.take_out_buffer();
+  if (!flush_asked_) {
+    flush_asked_ = true;
+    shard_.flush_later(*this);
+  }
+  return out_;
+}
+
+void TcpConnection::close() {
+  if (state_ != State::Open) return;
+  state_ = State::Closing;
+  if (!flush_asked_) {
+    flush_asked_ = true;
+    shard_.flush_later(*this);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------------ reading
+
+bool TcpConnection::wants_to_read() const {
+  if (state_ == State::Open) return unsent() <= shard_.options().out_pause_bytes;
+  return state_ == State::Lingering;
+}
+
+void TcpConnection::read_again() {
+  if (read_waiting_ || !watch_ || !wants_to_read()) return;
+  read_waiting_ = true;
+  watch_->wait_readable(shared_from_this());
+}
+
+void TcpConnection::on_readable() {
+  read_waiting_ = false;
+  if (state_ == State::Open) receive();
+  else if (state_ == State::Lingering) drain();
+  if (wants_to_read()) shard_.read_again_later(*this);
+}
+
+/// recv; -1: nothing there now; 0: the connection is over (and was dealt with).
+ssize_t TcpConnection::receive_some(MutableBytes into) {
+  const ssize_t n = ::recv(watch_->fd(), into.data(), into.size(), 0);
+  if (n > 0) {
+    last_active_ms_ = shard_.mono_ms();
+    ++shard_.tally().reads;
+    shard_.tally().bytes_in += n;
+    return n;
+  }
+  if (n < 0 && would_block(errno)) return -1;
+  if (n == 0) close();  // the peer sends no more; what it asked for so far is answered as far as the answers are there
+  else abort();
+  return 0;
+}
+
+void TcpConnection::receive() {
+  const MutableBytes shared = shard_.read_buffer();
+  const std::size_t kept = in_.size();
+  if (wanted_ > shared.size() || kept > shared.size() / 2) {
+    const std::size_t missing = wanted_ > kept ? wanted_ - kept : 0;
+    const ssize_t n = receive_some(in_.tail(std::clamp(missing, kLeastRoom, kGrowBytes)));
+    if (n <= 0) return;
+    in_.filled(static_cast<std::size_t>(n));
+    if (in_.size() >= wanted_) consume(in_.bytes(), true);
+    return;
+  }
+  const ssize_t n = receive_some(shared.subspan(kept));
+  if (n <= 0) return;
+  const MutableBytes fresh = shared.subspan(kept, static_cast<std::size_t>(n));
+  if (kept + fresh.size() < wanted_) {
+    in_.append(fresh);
+    return;
+  }
+  if (kept > 0) std::memcpy(shared.data(), in_.bytes().data(), kept);
+  consume(shared.first(kept + fresh.size()), false);
+}
+
+void TcpConnection::consume(Bytes data, bool in_own_buffer) {
+  if (!looked_at_first_bytes_) {
+    looked_at_first_bytes_ = true;
+    if (!entrance_->http_answer.empty() && is_foreign(data)) {
+      in_.keep({});
+      return;
+    }
+  }
+  const Session::Consumed consumed = session_->on_data(data);
+  if (state_ == State::Closed) return;
+  wanted_ = consumed.wanted;
+  const Bytes rest = data.subspan(std::min(consumed.bytes, data.size()));
+  if (consumed.close || state_ != State::Open) {
+    in_.keep({});
+    wanted_ = 0;
+    close();
+    return;
+  }
+  if (!in_own_buffer || consumed.bytes > 0) in_.keep(rest);
+}
+
+/// True if the peer speaks TLS or HTTP: it has been told where it could, and the connection closes.
+bool TcpConnection::is_foreign(Bytes first) {
+  const auto letter = static_cast<char>(first[0]);
+  const bool tls = first[0] == kTlsHandshake;
+  if (!tls && (letter < 'A' || letter > 'Z')) return false;
+  ++shard_.tally().closed_foreign;
+  const std::int64_t left_out = entrance_->foreign_log.ask(shard_.mono_ms());
+  if (left_out >= 0) {
+    log_event(LogLevel::Warn, tls ? "tls.not_enabled" : "http.wrong_port",
+              {{"remote", remote_.text()}, {"local", local_.text()}, {"not_logged_since_last", left_out},
+               {"cure", tls ? "set useTLS to false in the client: this port speaks plain remoting" : "point a RocketMQ client at this port, not a browser or an HTTP client"}});
+  }
+  if (!tls) out() += entrance_->http_answer;
+  close();
+  return true;
+}
+
+void TcpConnection::drain() {
+  const ssize_t n = ::recv(watch_->fd(), shard_.read_buffer().data(), shard_.read_buffer().size(), 0);
+  if (n == 0 || (n < 0 && !would_block(errno))) abort();
+}
+
+// ------------------------------------------------------------------------------------------------------------------ writing
+
+void TcpConnection::on_writable() {
+  write_waiting_ = false;
+  if (!flush_asked_ && (state_ == State::Open || state_ == State::Closing)) {
+    flush_asked_ = true;
+    shard_.flush_later(*this);
+  }
+}
+
+void TcpConnection::flush() {
+  flush_asked_ = false;
+  if (state_ != State::Open && state_ != State::Closing) return;
+  if (!write_waiting_ && unsent() > 0) {
+    const ssize_t n = ::send(watch_->fd(), out_.data() + sent_, unsent(), MSG_NOSIGNAL);
+    if (n < 0 && !would_block(errno)) return abort();
+    if (n > 0) {
+      sent_ += static_cast<std::size_t>(n);
+      last_active_ms_ = shard_.mono_ms();
+      ++shard_.tally().sends;
+      shard_.tally().bytes_out += n;
+    }
+  }
+  if (unsent() == 0) {
+    sent_ = 0;
+    out_.clear();
+    shard_.give_out_buffer(std::exchange(out_, {}));
+    if (state_ == State::Closing) return end_session();
+  } else {
+    if (unsent() > shard_.options().out_max_bytes) {
+      ++shard_.tally().closed_slow;
+      log_event(LogLevel::Warn, "connection.too_slow",
+                {{"remote", remote_.text()}, {"unsent_bytes", unsent()}, {"cure", "the client asks for more than it reads; it will reconnect"}});
+      return abort();
+    }
+    if (sent_ >= kCompactBytes && sent_ >= out_.size() / 2) {
+      out_.erase(0, sent_);
+      sent_ = 0;
+    }
+    if (!write_waiting_) {
+      write_waiting_ = true;
+      watch_->wait_writable(shared_from_this());
+    }
+  }
+  // A reader that was paused goes on below half of the limit, so that it does not stop and go with every packet.
+  if (state_ == State::Open && !read_waiting_ && unsent() <= shard_.options().out_pause_bytes / 2) read_again();
+}
+
+// ------------------------------------------------------------------------------------------------------------------ the end
+
+void TcpConnection::end_session() {
+  if (state_ == State::Closed || state_ == State::Lingering) return;
+  state_ = State::Lingering;
+  gone_.store(true, std::memory_order_relaxed);
+  in_.keep({});
+  last_active_ms_ = shard_.mono_ms();
+  const std::unique_ptr<Session> session = std::move(session_);
+  if (session) session->on_closed();
+  ::shutdown(watch_->fd(), SHUT_WR);
+  shard_.sweep_at(last_active_ms_ + shard_.options().linger_ms);
+  read_again();
+}
+
+void TcpConnection::abort() {
+  if (state_ == State::Closed) return;
+  state_ = State::Closed;
+  gone_.store(true, std::memory_order_relaxed);
+  const std::unique_ptr<Session> session = std::move(session_);
+  if (session) session->on_closed();
+  watch_.reset();
+  in_.keep({});
+  out_ = {};
+  sent_ = 0;
+  entrance_->admission->leave(remote_.ip);
+  shard_.remove(*this);
+}
+
+std::int64_t TcpConnection::sweep(std::int64_t mono_ms) {
+  if (state_ == State::Closed) return Alarm::kNever;
+  const ShardOptions& options = shard_.options();
+  const std::int64_t limit = state_ == State::Lingering ? options.linger_ms : options.idle_ms;
+  if (limit == 0) return Alarm::kNever;
+  if (mono_ms < last_active_ms_ + limit) return last_active_ms_ + limit;
+  if (state_ != State::Lingering) {
+    ++shard_.tally().closed_idle;
+    log_event(LogLevel::Debug, "connection.idle", {{"remote", remote_.text()}, {"idle_ms", mono_ms - last_active_ms_}});
+  }
+  abort();
+  return Alarm::kNever;
+}
+
+}  // namespace halfmoon::runtime

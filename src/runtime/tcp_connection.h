@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "runtime/entrance.h"
+#include "runtime/reactor.h"
+#include "runtime/receive_buffer.h"
+#include "runtime/shard.h"
+
+namespace halfmoon::runtime {
+
+/// What a connection needs of its shard; the shard's thread only, but for post and on_own_thread.
+class ShardSide {
+ public:
+  virtual ~ShardSide() = default;
+  virtual const ShardOptions& options() const = 0;
+  virtual MutableBytes read_buffer() = 0;
+  virtual std::int64_t mono_ms() = 0;                    // as of this turn
+  virtual std::string take_out_buffer() = 0;             // empty, with the capacity of an earlier use
+  virtual void give_out_buffer(std::string buffer) = 0;
+  virtual void flush_later(class TcpConnection& connection) = 0;     // at the end of this turn
+  virtual void read_again_later(class TcpConnection& connection) = 0;
+  virtual void remove(class TcpConnection& connection) = 0;          // at the end of this turn
+  virtual void sweep_at(std::int64_t mono_ms) = 0;                   // call sweep() of all at this time at the latest
+  virtual ShardCounters& tally() = 0;
+  virtual bool on_own_thread() const = 0;
+  virtual void post(Task task) = 0;
+};
+
+/// A TCP socket and its session. An idle one owns no buffers: it reads into the shard's, and its out() comes from the shard's pool.
+///
+///   Open --close() or peer's end--> Closing --out() has left--> Lingering --peer's end or linger_ms--> Closed
+///   and from each to Closed at once on an error.
+/// The session is told on_closed when Closing ends. Lingering reads on and throws away, because closing a socket with unread bytes
+/// would reset the connection and could take the last answers with it.
+class TcpConnection final : public Connection, public Watcher, public std::enable_shared_from_this<TcpConnection> {
+ public:
+  TcpConnection(ShardSide& shard, Accepted accepted, std::uint64_t id);
+  ~TcpConnection() override;
+
+  // ---- Connection
+  std::uint64_t id() const override { return id_; }
+  const SocketAddress& remote() const override { return remote_; }
+  const SocketAddress& local() const override { return local_; }
+  std::string& out() override;
+  void close() override;
+  bool closed() const override { return gone_.load(std::memory_order_relaxed); }
+  bool on_own_thread() const override { return shard_.on_own_thread(); }
+  void post(Task task) override { shard_.post(std::move(task)); }
+
+  // ---- Watcher
+  void on_readable() override;
+  void on_writable() override;
+
+  // ---- shard
+  /// Opens the watch and makes the session; false if the kernel or the factory refused.
+  bool open(Reactor& reactor);
+  void read_again();
+  void flush();
+  /// Closes it if it has been idle or lingering too long; returns when to ask again.
+  std::int64_t sweep(std::int64_t mono_ms);
+  /// Closed, at once; the session is told.
+  void abort();
+
+ private:
+  enum class State : std::uint8_t { Open, Closing, Lingering, Closed };
+  bool wants_to_read() const;
+  void receive();
+  void consume(Bytes data, bool in_own_buffer);
+  bool is_foreign(Bytes first);
+  ssize_t receive_some(MutableBytes into);
+  void drain();
+  void end_session();
+  std::size_t unsent() const { return out_.size() - sent_; }
+
+  ShardSide& shard_;
+  const std::uint64_t id_;
+  const SocketAddress remote_, local_;
+  std::shared_ptr<Entrance> entrance_;
+  int accepted_fd_;
+  std::optional<Watch> watch_;
+  std::unique_ptr<Session> session_;
+  ReceiveBuffer in_;                 // the beginning of a frame whose rest has not come
+  std::size_t wanted_ = 0;           // no use in asking the session before in_ has so many
+  std::string out_;
+  std::size_t sent_ = 0;             // bytes of out_ that have left
+  std::int64_t last_active_ms_ = 0;
+  State state_ = State::Open;
+  std::atomic<bool> gone_{false};
+  bool looked_at_first_bytes_ = false;
+  bool read_waiting_ = false;
+  bool write_waiting_ = false;
+  bool flush_asked_ = false;
+};
+
+}  // namespace halfmoon::runtime
