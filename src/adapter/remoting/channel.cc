@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapter/remoting/channel.h"
+
+#include "adapter/remoting/context.h"
+#include "adapter/remoting/pull_answer.h"
+
+namespace halfmoon::adapter {
+namespace {
+
+model::HostAddress host_address(const runtime::SocketAddress& socket) {
+  model::HostAddress address;
+  // An address that is none (a test's, a Unix socket's) becomes 0.0.0.0: it is shown to people only.
+  if (!model::parse_ip(socket.ip, address)) address = {};
+  address.port = socket.port;
+  return address;
+}
+
+}  // namespace
+
+void Ticket::finish(wire::ResponseCode code, std::string_view remark) {
+  if (one_way_) return;
+  if (channel_->connection().on_own_thread()) {
+    if (!channel_->connection().closed()) wire::append_frame(channel_->connection().out(), start(code, remark));
+    return;
+  }
+  answer([code, text = std::string(remark)](const Ticket& ticket, std::string& out) { wire::append_frame(out, ticket.start(code, text)); });
+}
+
+void Ticket::fail(const Error& error, const ErrorStyle& style) { finish(to_response_code(error.code, style), error.text); }
+
+Channel::Channel(Context& context, std::shared_ptr<runtime::Connection> connection)
+    : context_(context), connection_(std::move(connection)), born_host_(host_address(connection_->remote())), remote_text_(model::to_string(born_host_)) {
+  const RemotingOptions& options = context_.options;
+  store_host_ = host_address(connection_->local());
+  store_host_.port = options.broker_port;
+  if (options.advertised_host.empty()) {
+    broker_address_ = model::to_string(store_host_);
+    return;
+  }
+  model::HostAddress advertised;
+  if (model::parse_ip(options.advertised_host, advertised)) {
+    advertised.port = options.broker_port;
+    store_host_ = advertised;
+    broker_address_ = model::to_string(advertised);
+  } else {
+    // A name: clients resolve it. Message ids hold addresses only, so they keep the one that this client uses.
+    broker_address_ = options.advertised_host + ":" + std::to_string(options.broker_port);
+  }
+}
+
+broker::MessageReader& Channel::reader() {
+  if (!reader_) reader_ = context_.ports->readers.make_reader();
+  return *reader_;
+}
+
+void Channel::end_turn() {
+  in_turn_ = false;
+  if (finished_pulls_.empty()) return;
+  for (FinishedPull& pull : finished_pulls_) {
+    if (!connection_->closed()) write_pull_answer(pull.ticket, pull.result, connection_->out());
+  }
+  finished_pulls_.clear();
+}
+
+void Channel::finish_pull(Ticket ticket, Result<broker::PullResult>&& result) {
+  if (connection_->on_own_thread() && in_turn_) {
+    finished_pulls_.push_back({std::move(ticket), std::move(result)});
+    return;
+  }
+  // From another session's turn: also on this very thread the reading waits until that turn is over.
+  connection_->post([pull = FinishedPull{std::move(ticket), std::move(result)}] {
+    Channel& channel = pull.ticket.channel();
+    if (!channel.connection_->closed()) write_pull_answer(pull.ticket, pull.result, channel.connection_->out());
+  });
+}
+
+}  // namespace halfmoon::adapter

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "adapter/remoting/errors.h"
+#include "adapter/remoting/options.h"
+#include "broker/api.h"
+#include "model/host_address.h"
+#include "runtime/connection.h"
+#include "wire/remoting/frame_writer.h"
+#include "wire/remoting/header.h"
+
+namespace halfmoon::adapter {
+
+struct Context;
+class Channel;
+
+/// The right to answer one request, once or never (one-way). Any thread may use it: an answer given elsewhere is posted to the
+/// connection's own thread. Small, because a core's Reply holds it in 48 bytes.
+class Ticket {
+ public:
+  Ticket(std::shared_ptr<Channel> channel, const wire::Header& header, wire::SerializeType type)
+      : channel_(std::move(channel)), opaque_(header.opaque), type_(type), one_way_(header.is_one_way()) {}
+  Ticket(Ticket&&) noexcept = default;
+  Ticket& operator=(Ticket&&) noexcept = default;
+
+  Channel& channel() const { return *channel_; }
+  bool one_way() const { return one_way_; }
+  /// How the answer's frame begins.
+  wire::FrameStart start(wire::ResponseCode code = wire::ResponseCode::Success, std::string_view remark = {}) const {
+    return wire::response_to(type_, opaque_, code, remark);
+  }
+
+  /// An answer without fields and body.
+  void finish(wire::ResponseCode code = wire::ResponseCode::Success, std::string_view remark = {});
+  void fail(const Error& error, const ErrorStyle& style = {});
+  /// `write(ticket, out)` appends the answer's frame; it runs on the connection's thread, now or later, so it owns what it needs.
+  template <class F>
+  void answer(F write);
+
+ private:
+  std::shared_ptr<Channel> channel_;
+  std::int32_t opaque_;
+  wire::SerializeType type_;
+  bool one_way_;
+};
+
+/// What of a session lives on for late answers: the way to its connection, and who is at its other end. Shared by the session and by
+/// every answer under way. The constant parts may be read anywhere, the rest belongs to the connection's own thread.
+class Channel : public std::enable_shared_from_this<Channel> {
+ public:
+  Channel(Context& context, std::shared_ptr<runtime::Connection> connection);
+
+  Context& context() const { return context_; }
+  broker::ChannelId id() const { return broker::ChannelId{connection_->id()}; }
+  runtime::Connection& connection() const { return *connection_; }
+  const model::HostAddress& born_host() const { return born_host_; }      // the client's end
+  const model::HostAddress& store_host() const { return store_host_; }    // ours, as this client reaches the broker
+  const std::string& broker_address() const { return broker_address_; }   // the same as "host:port" for routes
+  const std::string& remote_text() const { return remote_text_; }
+
+  // ---- own thread
+  wire::Language language() const { return language_; }
+  void set_language(wire::Language language) { language_ = language; }
+  broker::MessageReader& reader();
+  /// Between these two, answers to pulls are kept and rendered by the second, because reading bodies inside the core would make all
+  /// other connections wait.
+  void begin_turn() { in_turn_ = true; }
+  void end_turn();
+
+  // ---- any thread
+  void finish_pull(Ticket ticket, Result<broker::PullResult>&& result);
+
+ private:
+  struct FinishedPull {
+    Ticket ticket;
+    Result<broker::PullResult> result;
+  };
+
+  Context& context_;
+  std::shared_ptr<runtime::Connection> connection_;
+  model::HostAddress born_host_, store_host_;
+  std::string broker_address_, remote_text_;
+  wire::Language language_ = wire::Language::Other;
+  std::unique_ptr<broker::MessageReader> reader_;
+  bool in_turn_ = false;
+  std::vector<FinishedPull> finished_pulls_;
+};
+
+template <class F>
+void Ticket::answer(F write) {
+  if (one_way_) return;
+  runtime::Connection& connection = channel_->connection();
+  if (connection.on_own_thread()) {
+    if (!connection.closed()) write(*this, connection.out());
+    return;
+  }
+  connection.post([ticket = std::move(*this), write = std::move(write)]() mutable {
+    runtime::Connection& own = ticket.channel().connection();
+    if (!own.closed()) write(ticket, own.out());
+  });
+}
+
+}  // namespace halfmoon::adapter

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <utility>
+
+#include "adapter/remoting/channel_registry.h"
+#include "adapter/remoting/event_limiter.h"
+#include "adapter/remoting/options.h"
+#include "adapter/remoting/probe.h"
+#include "nameserver/api.h"
+#include "runtime/monitor.h"
+
+namespace halfmoon::adapter {
+
+/// What all sessions share. `options` and `ports` do not change once there are sessions; everything else is touched inside the
+/// monitor only.
+struct Context {
+  Context(runtime::Monitor& the_monitor, nameserver::NameServer& the_name_server, RemotingOptions the_options)
+      : monitor(the_monitor), name_server(the_name_server), options(std::move(the_options)) {}
+
+  runtime::Monitor& monitor;
+  nameserver::NameServer& name_server;
+  RemotingOptions options;
+  std::optional<BrokerPorts> ports;  // none: a name server without a broker
+
+  RemotingProbe probe;
+  ChannelRegistry registry{probe};
+  EventLimiter bad_input_events;
+};
+
+}  // namespace halfmoon::adapter
