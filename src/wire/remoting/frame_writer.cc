@@ -21,28 +21,9 @@ bool fits_binary(std::int32_t code) {
   return code >= Limits::min() && code <= Limits::max();
 }
 
-/// Most of what is copied here is shorter than a call of memcpy is worth: two copies of a fixed size that may overlap.
-template <std::size_t Half>
-char* put_halves(char* to, std::string_view text) {
-  char first[Half], last[Half];
-  std::memcpy(first, text.data(), Half);
-  std::memcpy(last, text.data() + text.size() - Half, Half);
-  std::memcpy(to, first, Half);
-  std::memcpy(to + text.size() - Half, last, Half);
-  return to + text.size();
-}
-
 char* put(char* to, std::string_view text) {
-  const std::size_t n = text.size();
-  if (n > 32) {
-    std::memcpy(to, text.data(), n);
-    return to + n;
-  }
-  if (n >= 16) return put_halves<16>(to, text);
-  if (n >= 8) return put_halves<8>(to, text);
-  if (n >= 4) return put_halves<4>(to, text);
-  for (const char c : text) *to++ = c;
-  return to;
+  if (!text.empty()) std::memcpy(to, text.data(), text.size());
+  return to + text.size();
 }
 
 template <std::integral T>
