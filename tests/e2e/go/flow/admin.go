@@ -35,6 +35,16 @@ func createTopic(ns, broker, topic string, queues int) error {
 	}
 }
 
+func topicQueues(ns, topic string) (int, error) {
+	a, err := admin.NewAdmin(admin.WithResolver(primitive.NewPassthroughResolver([]string{ns})))
+	if err != nil {
+		return 0, err
+	}
+	defer a.Close()
+	mqs, err := a.FetchPublishMessageQueues(context.Background(), topic)
+	return len(mqs), err
+}
+
 func init() {
 	// Creates a topic of three queues, uses all of them, deletes it.
 	cases["admin-topic"] = func(t *T) string {

@@ -52,6 +52,15 @@ func main() {
 		}
 		return
 	}
+	if flag.Arg(0) == "queues" { // how many queues the name server has for a topic
+		n, err := topicQueues(t.ns, flag.Arg(1))
+		if err != nil {
+			fmt.Println("queues:", err)
+			os.Exit(1)
+		}
+		fmt.Println(n)
+		return
+	}
 	name := flag.Arg(0)
 	run, ok := cases[name]
 	if !ok {

@@ -32,6 +32,7 @@ func worker(args []string) {
 	body := flags.String("body", "m", "body or its prefix")
 	count := flags.Int("count", 1, "how many messages")
 	pause := flags.Duration("pause", 0, "after each message")
+	level := flags.Int("level", 0, "send: delay level")
 	verdict := flags.Bool("verdict", true, "tx: give the verdict of the even ones")
 	_ = flags.Parse(args[1:])
 	var mu, slow sync.Mutex
@@ -89,7 +90,11 @@ func worker(args []string) {
 			again(func() error {
 				attempt++
 				text := fmt.Sprintf("%s-%d.%d", *body, i, attempt)
-				res, err := p.SendSync(context.Background(), primitive.NewMessage(*topic, []byte(text)))
+				msg := primitive.NewMessage(*topic, []byte(text))
+				if *level > 0 {
+					msg.WithDelayTimeLevel(*level)
+				}
+				res, err := p.SendSync(context.Background(), msg)
 				if err == nil && res.Status != primitive.SendOK {
 					err = fmt.Errorf("status %d", res.Status)
 				}

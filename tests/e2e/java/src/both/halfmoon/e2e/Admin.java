@@ -63,7 +63,7 @@ final class Admin {
             && viewed.getQueueId() == 2, "viewed: %s", viewed);
 
         admin.deleteTopicInBroker(Set.of(c.broker), topic);
-        admin.deleteTopicInNameServer(Set.of(c.ns), "DefaultCluster", topic);
+        Version.deleteTopicAtNameServer(admin, c.ns, topic);
         Case.until("the topic to be gone", () -> !admin.fetchAllTopicList().getTopicList().contains(topic));
         return "created, listed, routed, " + stored + " messages counted, stored offsets, viewed by id, deleted";
     }

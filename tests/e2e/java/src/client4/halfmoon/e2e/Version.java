@@ -20,5 +20,9 @@ final class Version {
         admin.createAndUpdateSubscriptionGroupConfig(broker, config);
     }
 
+    static void deleteTopicAtNameServer(DefaultMQAdminExt admin, String ns, String topic) throws Exception {
+        admin.deleteTopicInNameServer(java.util.Set.of(ns), topic, "DefaultCluster");
+    }
+
     static void cases(java.util.Map<String, Case.Body> all) {}
 }

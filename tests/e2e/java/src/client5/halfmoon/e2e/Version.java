@@ -24,6 +24,10 @@ final class Version {
         admin.createAndUpdateSubscriptionGroupConfig(broker, config);
     }
 
+    static void deleteTopicAtNameServer(DefaultMQAdminExt admin, String ns, String topic) throws Exception {
+        admin.deleteTopicInNameServer(java.util.Set.of(ns), "DefaultCluster", topic);
+    }
+
     static void cases(java.util.Map<String, Case.Body> all) {
         all.put("delay-arbitrary", Version::arbitraryDelay);
     }
