@@ -152,7 +152,11 @@ void Core::end_transaction(const EndTransactionRequest& request, Reply<Done> rep
 void Core::resume_transaction(std::int64_t half_position, Reply<Done> reply) { impl_->resume_transaction(half_position, std::move(reply)); }
 void Core::pull(const PullRequest& request, Reply<PullResult> reply) { impl_->pull(request, std::move(reply)); }
 
-std::vector<QueueRef> Core::lock_queues(const LockRequest& request) { return impl_->locks.lock(request, impl_->now.mono_ms); }
+std::vector<QueueRef> Core::lock_queues(const LockRequest& request) {
+  LockRequest real = request;  // locks on queues that do not exist would only fill the table
+  std::erase_if(real.queues, [&](const QueueRef& queue) { return !impl_->queue_for(queue).ok(); });
+  return impl_->locks.lock(real, impl_->now.mono_ms);
+}
 void Core::unlock_queues(const LockRequest& request) { impl_->locks.unlock(request); }
 
 std::unique_ptr<MessageReader> Core::make_reader() {

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "testkit/core_fixture.h"
+
+namespace halfmoon::testkit {
+namespace {
+
+using broker::PullStatus;
+using Names = std::vector<std::string>;
+
+class Consume : public CoreFixture {};
+
+TEST_F(Consume, PullWaitsForAMessageAndGetsIt) {
+  send("T", "first");
+  const auto got = pull_later("T", 1, 15000);
+  EXPECT_FALSE(got->has_value());
+  send("T", "second");
+  ASSERT_TRUE(got->has_value());
+  EXPECT_EQ((*got)->value().status, PullStatus::Found);
+  EXPECT_EQ(render((*got)->value().extents).at(0).body, "second");
+}
+
+TEST_F(Consume, PullThatWaitsEndsInTime) {
+  send("T", "first");
+  const auto got = pull_later("T", 1, 15000);
+  advance(14999);
+  EXPECT_FALSE(got->has_value());
+  advance(1);
+  ASSERT_TRUE(got->has_value());
+  EXPECT_EQ((*got)->value().status, PullStatus::NoNewMessage);
+  EXPECT_EQ((*got)->value().next_offset, 1);
+}
+
+TEST_F(Consume, WaitingPullIsWokenByItsTagsOnly) {
+  send("T", "first", {{"TAGS", "TagB"}});
+  const auto got = pull_later("T", 1, 15000, "TagA || TagC");
+  send("T", "second", {{"TAGS", "TagB"}});
+  EXPECT_FALSE(got->has_value());
+  send("T", "third", {{"TAGS", "TagC"}});
+  ASSERT_TRUE(got->has_value());
+  EXPECT_EQ(render((*got)->value().extents).at(0).body, "third");
+  EXPECT_EQ((*got)->value().next_offset, 3);
+}
+
+TEST_F(Consume, FilterThatMatchesNothingTellsWhereToGoOn) {
+  for (int i = 0; i < 10; i++) send("T", "x", {{"TAGS", "TagB"}});
+  const auto got = pull("T", 0, "TagA");
+  EXPECT_EQ(got->status, PullStatus::NoMatch);
+  EXPECT_EQ(got->next_offset, 10);
+}
+
+TEST_F(Consume, OffsetsOutsideTheQueueAreCorrected) {
+  send("T", "x");
+  EXPECT_EQ(pull("T", 1)->status, PullStatus::NoNewMessage);
+  EXPECT_EQ(pull("T", 5)->status, PullStatus::OffsetMoved);
+  EXPECT_EQ(pull("T", 5)->next_offset, 1);
+  EXPECT_EQ(pull("T", -3)->next_offset, 0);
+}
+
+TEST_F(Consume, RefusesUnknownTopicQueueAndFilter) {
+  send("T", "x");
+  EXPECT_EQ(pull("Nope").error().code, ErrorCode::TopicNotFound);
+  EXPECT_EQ(pull("T", 0, "*", 77).error().code, ErrorCode::InvalidArgument);
+  EXPECT_EQ(pull("T", 0, "||").error().code, ErrorCode::SubscriptionInvalid);
+}
+
+TEST_F(Consume, UsesTheHeartbeatsSubscriptionWhenThePullBringsNone) {
+  send("T", "a", {{"TAGS", "TagA"}});
+  send("T", "b", {{"TAGS", "TagB"}});
+  std::optional<Result<broker::PullResult>> got;
+  const auto ask = [&](std::int64_t version) {
+    turn([&] {
+      broker::PullRequest r;
+      r.group = "CG";
+      r.topic = "T";
+      r.subscription_version = version;
+      core->pull(r, [&](Result<broker::PullResult>&& result) { got.emplace(std::move(result)); });
+    });
+  };
+  ask(0);
+  EXPECT_EQ(got->error().code, ErrorCode::SubscriptionNotFound);
+  consumer(1, "CG", "T", "TagB");
+  ask(0);
+  EXPECT_EQ(render(got->value().extents).at(0).body, "b");
+  ask(99);
+  EXPECT_EQ(got->error().code, ErrorCode::SubscriptionOutdated);
+}
+
+TEST_F(Consume, OffsetsAreDurableAndNeverGoBack) {
+  for (int i = 0; i < 5; i++) send("T", "x");
+  EXPECT_EQ(committed("CG", "T").error().code, ErrorCode::NotFound);
+  EXPECT_TRUE(commit_offset("CG", "T", 3).ok());
+  EXPECT_TRUE(commit_offset("CG", "T", 2).ok());
+  EXPECT_EQ(*committed("CG", "T"), 3);
+  EXPECT_EQ(core->counters().offsets_backwards, 1);
+  crash();
+  EXPECT_EQ(*committed("CG", "T"), 3);
+}
+
+TEST_F(Consume, OneWayCommitsBecomeDurableWithinASecond) {
+  for (int i = 0; i < 5; i++) send("T", "x");
+  turn([&] { core->commit_offset("CG", {"T", 0}, 4, {}); });
+  advance(1000);
+  crash();
+  EXPECT_EQ(*committed("CG", "T"), 4);
+}
+
+TEST_F(Consume, NewGroupReadsAYoungQueueFromItsBeginning) {
+  send("T", "x");
+  EXPECT_EQ(*core->committed_offset("NEW", {"T", 0}, true), 0);
+  EXPECT_EQ(core->committed_offset("NEW", {"T", 0}, false).error().code, ErrorCode::NotFound);
+}
+
+TEST_F(Consume, ResetSendsTheNextPullThereAndIgnoresCommitsUntilThen) {
+  for (int i = 0; i < 5; i++) send("T", "x");
+  consumer(1, "CG", "T");
+  commit_offset("CG", "T", 5);
+  turn([&] {
+    const auto moved = core->reset_offsets({.topic = "T", .group = "CG", .wall_ms = 0, .queue_id = -1, .offset = std::nullopt});
+    ASSERT_TRUE(moved.ok());
+    EXPECT_EQ(moved->at(0), 0);
+  });
+  commit_offset("CG", "T", 5);
+  EXPECT_EQ(*committed("CG", "T"), 0);
+  crash();
+  EXPECT_EQ(*committed("CG", "T"), 0);
+  const auto got = pull("T", 5);
+  EXPECT_EQ(got->status, PullStatus::OffsetMoved);
+  EXPECT_EQ(got->next_offset, 0);
+  EXPECT_EQ(pull("T", 0)->status, PullStatus::Found);
+  commit_offset("CG", "T", 2);
+  EXPECT_EQ(*committed("CG", "T"), 2);
+}
+
+TEST_F(Consume, OffsetsByTimeFollowTheBoundaryRules) {
+  std::vector<std::int64_t> times;
+  for (int i = 0; i < 3; i++) {
+    send("T", "x");
+    times.push_back(clock.now().wall_ms);
+    clock.advance(100);
+  }
+  const auto lower = [&](std::int64_t t) { return *core->offset_at_time({"T", 0}, t, broker::Boundary::Lower); };
+  const auto upper = [&](std::int64_t t) { return *core->offset_at_time({"T", 0}, t, broker::Boundary::Upper); };
+  EXPECT_EQ(lower(times[0] - 1), 0);
+  EXPECT_EQ(lower(times[1]), 1);
+  EXPECT_EQ(lower(times[1] + 1), 2);
+  EXPECT_EQ(lower(times[2] + 1), 3);
+  EXPECT_EQ(upper(times[0] - 1), 0);
+  EXPECT_EQ(upper(times[1]), 1);
+  EXPECT_EQ(upper(times[2] + 1), 2);
+  EXPECT_EQ(*core->earliest_store_time({"T", 0}), times[0]);
+}
+
+TEST_F(Consume, SentBackMessageReturnsInTheRetryTopicWithItsLevelsDelay) {
+  send("T", "x", {{"TAGS", "TagA"}, {"UNIQ_KEY", "K"}});
+  consumer(1, "CG", "T");
+  const Seen first = drain("T").at(0);
+  ASSERT_TRUE(send_back(first.position, "CG").ok());
+  advance(9999);
+  EXPECT_TRUE(drain("%RETRY%CG").empty());
+  crash();
+  advance(1);
+  const Seen again = drain("%RETRY%CG").at(0);
+  EXPECT_EQ(again.body, "x");
+  EXPECT_EQ(again.reconsume_times, 1);
+  EXPECT_EQ(again.property("RETRY_TOPIC"), "T");
+  EXPECT_EQ(again.property("UNIQ_KEY"), "K");
+  EXPECT_EQ(again.property("ORIGIN_MESSAGE_ID"), model::offset_message_id({}, first.position));
+  ASSERT_TRUE(send_back(again.position, "CG").ok());
+  advance(30000);
+  EXPECT_EQ(drain("%RETRY%CG").at(1).reconsume_times, 2);
+  EXPECT_EQ(drain("%RETRY%CG").at(1).property("RETRY_TOPIC"), "T");
+}
+
+TEST_F(Consume, AfterTheMaximumItIsADeadLetter) {
+  send("T", "x");
+  consumer(1, "CG", "T");
+  ASSERT_TRUE(send_back(drain("T").at(0).position, "CG", 1, 1).ok());
+  advance(1000);
+  ASSERT_TRUE(send_back(drain("%RETRY%CG").at(0).position, "CG", 1, 1).ok());
+  EXPECT_EQ(bodies("%DLQ%CG"), (Names{"x"}));
+  advance(100000);
+  EXPECT_EQ(bodies("%RETRY%CG"), (Names{"x"}));
+  EXPECT_EQ(core->counters().dead_lettered, 1);
+  crash();
+  EXPECT_EQ(bodies("%DLQ%CG"), (Names{"x"}));
+}
+
+TEST_F(Consume, HalfMessageCannotBeSentBack) {
+  const auto h = half("T", "h");
+  EXPECT_FALSE(send_back(h.position, "CG").ok());
+}
+
+TEST_F(Consume, SendingToTheRetryTopicOfAnUnknownGroupIsRefused) {
+  EXPECT_EQ(send("%RETRY%NOBODY", "x").error().code, ErrorCode::GroupNotFound);
+}
+
+TEST_F(Consume, ClientsOwnRetryBeyondTheMaximumIsADeadLetter) {
+  consumer(1, "CG", "T");
+  EXPECT_TRUE(send("%RETRY%CG", "again", {}, 0, 0, 16).ok());
+  EXPECT_TRUE(send("%RETRY%CG", "enough", {}, 0, 0, 17).ok());
+  EXPECT_EQ(bodies("%RETRY%CG"), (Names{"again"}));
+  EXPECT_EQ(bodies("%DLQ%CG"), (Names{"enough"}));
+}
+
+TEST_F(Consume, MembersAreToldWhenTheGroupChanges) {
+  consumer(1, "CG", "T");
+  outbound.changed.clear();
+  consumer(2, "CG", "T");
+  EXPECT_EQ(outbound.changed.size(), 2u);
+  EXPECT_EQ(core->consumer_ids("CG")->size(), 2u);
+  outbound.changed.clear();
+  disconnect(2);
+  ASSERT_EQ(outbound.changed.size(), 1u);
+  EXPECT_EQ(core->consumer_ids("CG")->at(0), "consumer-1");
+  advance(121000);
+  EXPECT_EQ(core->consumer_ids("CG").error().code, ErrorCode::NotFound);
+}
+
+TEST_F(Consume, DeletedTopicTakesItsOffsetsAndDelayedMessagesAlong) {
+  send("T", "x");
+  send("T", "d", {{"DELAY", "1"}});
+  commit_offset("CG", "T", 1);
+  turn([&] { core->delete_topic("T", [](Result<Done>&& r) { EXPECT_TRUE(r.ok()); }); });
+  EXPECT_FALSE(topics.topics.contains("T"));
+  EXPECT_EQ(pull("T").error().code, ErrorCode::TopicNotFound);
+  send("T", "new");
+  advance(5000);
+  EXPECT_EQ(bodies("T"), (Names{"new"}));
+  EXPECT_EQ(committed("CG", "T").error().code, ErrorCode::NotFound);
+  restart();
+  EXPECT_EQ(bodies("T"), (Names{"new"}));
+}
+
+TEST_F(Consume, DeletedGroupKeepsItsOffsetsUnlessAskedNotTo) {
+  send("T", "x");
+  commit_offset("CG", "T", 1);
+  turn([&] { core->delete_group("CG", false, [](Result<Done>&&) {}); });
+  EXPECT_FALSE(core->group("CG").ok());
+  restart();
+  consumer(1, "CG", "T");
+  EXPECT_EQ(*committed("CG", "T"), 1);
+  turn([&] { core->delete_group("CG", true, [](Result<Done>&&) {}); });
+  consumer(1, "CG", "T");
+  EXPECT_FALSE(committed("CG", "T").ok());
+}
+
+TEST_F(Consume, ReplyGoesToTheRequesterByItsClientId) {
+  producer(5);
+  Result<broker::SendResult> answer = Error{};
+  const auto reply_to = [&](const std::string& client) {
+    turn([&] {
+      const std::string text = encode({{"REPLY_TO_CLIENT", client}, {"CORRELATION_ID", "c"}});
+      broker::SendRequest r;
+      r.topic = "DefaultCluster_REPLY_TOPIC";
+      r.properties = text;
+      r.body = "pong";
+      core->send_reply(r, [&](Result<broker::SendResult>&& result) { answer = std::move(result); });
+    });
+  };
+  reply_to("producer-5");
+  EXPECT_TRUE(answer.ok());
+  EXPECT_EQ(outbound.replies.at(0).second, "pong");
+  reply_to("nobody");
+  EXPECT_EQ(answer.error().code, ErrorCode::NotFound);
+}
+
+TEST_F(Consume, RecordsOfStrangePositionsAreNotMessages) {
+  const auto sent = send("T", "x");
+  for (const std::int64_t position : {std::int64_t{-1}, std::int64_t{0}, sent->position + 1, sent->position - 8, log->end(), std::int64_t{1} << 60})
+    EXPECT_FALSE(reader->find(position).ok()) << position;
+  EXPECT_EQ((*reader->find(sent->position))->body, "x");
+}
+
+}  // namespace
+}  // namespace halfmoon::testkit

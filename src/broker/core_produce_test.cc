@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "testkit/core_fixture.h"
+
+namespace halfmoon::testkit {
+namespace {
+
+using broker::PullStatus;
+using Names = std::vector<std::string>;
+
+class Produce : public CoreFixture {};
+
+TEST_F(Produce, StoresAndServes) {
+  const auto sent = send("T", "hello", {{"TAGS", "TagA"}, {"UNIQ_KEY", "K1"}});
+  ASSERT_TRUE(sent.ok()) << sent.error().text;
+  EXPECT_EQ(sent->queue_offset, 0);
+  const auto seen = drain("T");
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].body, "hello");
+  EXPECT_EQ(seen[0].topic, "T");
+  EXPECT_EQ(seen[0].position, sent->position);
+  EXPECT_EQ(seen[0].property("TAGS"), "TagA");
+  EXPECT_EQ(seen[0].property("CLUSTER"), "DefaultCluster");
+  EXPECT_EQ(seen[0].property("MSG_REGION"), "DefaultRegion");
+}
+
+TEST_F(Produce, AnswersOnlyWhenDurableAndShowsOnlyThen) {
+  send("T", "first");
+  auto_flush = false;
+  const auto sent = send_later("T", "second");
+  EXPECT_FALSE(sent->has_value());
+  EXPECT_EQ(bodies("T"), (Names{"first"}));
+  flush();
+  ASSERT_TRUE(sent->has_value());
+  EXPECT_TRUE((*sent)->ok());
+  EXPECT_EQ(bodies("T"), (Names{"first", "second"}));
+}
+
+TEST_F(Produce, UnacknowledgedIsLostInAPowerCutAndItsOffsetIsReusedByNobodyWhoSawIt) {
+  send("T", "kept");
+  auto_flush = false;
+  send_later("T", "lost");
+  auto_flush = true;
+  crash(SimDisk::Loss::Everything);
+  EXPECT_EQ(bodies("T"), (Names{"kept"}));
+  EXPECT_EQ(send("T", "next")->queue_offset, 1);
+}
+
+TEST_F(Produce, CreatesATopicFromTheTemplate) {
+  broker::SendRequest r;
+  EXPECT_TRUE(send("Auto", "x").ok());
+  EXPECT_EQ(core->topic("Auto")->write_queues, 4);  // what the client asked for
+  EXPECT_TRUE(topics.topics.contains("Auto"));
+}
+
+TEST_F(Produce, RefusesWithoutATopicWhereCreationIsOff) {
+  options.auto_create_topics = false;
+  restart();
+  const auto sent = send("Nope", "x");
+  ASSERT_FALSE(sent.ok());
+  EXPECT_EQ(sent.error().code, ErrorCode::TopicNotFound);
+  EXPECT_NE(sent.error().text.find("topic[Nope] not exist"), std::string::npos);
+}
+
+TEST_F(Produce, RefusesWhatCannotBeRight) {
+  EXPECT_EQ(send("bad/name", "x").error().code, ErrorCode::InvalidArgument);
+  EXPECT_EQ(send("RMQ_SYS_TRANS_HALF_TOPIC", "x").error().code, ErrorCode::NoPermission);
+  EXPECT_EQ(send("T", "x", {}, 99).error().code, ErrorCode::InvalidArgument);
+  EXPECT_EQ(send("T", "x", {{"REAL_TOPIC", "other"}}).error().code, ErrorCode::MessageIllegal);
+  EXPECT_EQ(send("T", std::string((4u << 20) + 1, 'x')).error().code, ErrorCode::MessageIllegal);
+  EXPECT_EQ(send("T", "x", {{"big", std::string(32700, 'p')}}).error().code, ErrorCode::MessageIllegal);
+  EXPECT_EQ(core->counters().refused, 6);
+  EXPECT_EQ(core->counters().messages_in, 0);
+}
+
+TEST_F(Produce, StripsThePopCheckpointAndMakesAMissingKey) {
+  send("T", "x", {{"POP_CK", "1 2 3"}, {"A", "1"}});
+  const Seen seen = drain("T").at(0);
+  EXPECT_EQ(seen.property("POP_CK"), "<none>");
+  EXPECT_EQ(seen.property("A"), "1");
+  EXPECT_EQ(seen.property("UNIQ_KEY").size(), 32u);
+}
+
+TEST_F(Produce, BatchIsStoredInOneQueueAtConsecutiveOffsets) {
+  send("T", "before");
+  Result<broker::SendResult> answer = Error{};
+  turn([&] {
+    const std::string tags = encode({{"TAGS", "TagB"}});
+    broker::SendRequest r;
+    r.topic = "T";
+    r.queue_id = 0;
+    std::vector<broker::BatchItem> items = {{0, tags, "a", 0}, {0, "", "b", 0}, {0, "", "c", 0}};
+    core->send_batch(r, items, [&](Result<broker::SendResult>&& result) { answer = std::move(result); });
+  });
+  ASSERT_TRUE(answer.ok()) << answer.error().text;
+  EXPECT_EQ(answer->queue_offset, 1);
+  EXPECT_EQ(answer->more_positions.size(), 2u);
+  EXPECT_EQ(bodies("T"), (Names{"before", "a", "b", "c"}));
+  EXPECT_EQ(render(pull("T", 0, "TagB")->extents).size(), 1u);
+}
+
+TEST_F(Produce, BatchWithTransactionOrDelayIsRefusedWhole) {
+  send("T", "before");
+  for (const Properties& bad : {Properties{{"TRAN_MSG", "true"}}, Properties{{"DELAY", "2"}}, Properties{{"TIMER_DELAY_MS", "5"}}}) {
+    Result<broker::SendResult> answer = broker::SendResult{};
+    turn([&] {
+      const std::string text = encode(bad);
+      broker::SendRequest r;
+      r.topic = "T";
+      r.queue_id = 0;
+      core->send_batch(r, {{0, "", "a", 0}, {0, text, "b", 0}}, [&](Result<broker::SendResult>&& result) { answer = std::move(result); });
+    });
+    ASSERT_FALSE(answer.ok());
+    EXPECT_EQ(answer.error().code, ErrorCode::MessageIllegal);
+  }
+  EXPECT_EQ(bodies("T"), (Names{"before"}));
+}
+
+TEST_F(Produce, DelayedMessageComesWhenItIsDueAndNeverEarlier) {
+  send("T", "now");
+  ASSERT_TRUE(send("T", "later", {{"DELAY", "1"}}).ok());
+  advance(999);
+  EXPECT_EQ(bodies("T"), (Names{"now"}));
+  EXPECT_EQ(core->next_due_mono_ms() - clock.now().mono_ms, 1);
+  advance(1);
+  EXPECT_EQ(bodies("T"), (Names{"now", "later"}));
+}
+
+TEST_F(Produce, DelayedMessagesSurviveACrashWithAndWithoutASnapshot) {
+  for (const bool with_snapshot : {false, true}) {
+    const std::string topic = with_snapshot ? "S" : "L";
+    send(topic, "second", {{"TIMER_DELAY_MS", "2000"}});
+    send(topic, "first", {{"TIMER_DELAY_SEC", "1"}});
+    if (with_snapshot) snapshot();
+    crash();
+    advance(1500);
+    EXPECT_EQ(bodies(topic), (Names{"first"}));
+    crash();
+    advance(500);
+    EXPECT_EQ(bodies(topic), (Names{"first", "second"}));
+    crash();
+    advance(5000);
+    EXPECT_EQ(bodies(topic), (Names{"first", "second"}));
+  }
+}
+
+TEST_F(Produce, StateIsTheSameAfterReplayAndAfterASnapshot) {
+  send("T", "a", {{"TAGS", "x"}});
+  send("T", "d", {{"DELAY", "3"}});
+  const auto h = half("T", "h");
+  half("T", "open");
+  commit(h);
+  consumer(1, "CG", "T");
+  send_back(drain("T")[0].position, "CG");
+  commit_offset("CG", "T", 1);
+  const std::string live = core->snapshot().payload;
+  restart();
+  EXPECT_EQ(core->snapshot().payload, live);
+  snapshot();
+  restart();
+  EXPECT_EQ(core->snapshot().payload, live);
+}
+
+TEST_F(Produce, FullDiskRefusesAndHealsByItself) {
+  send("T", "first");
+  disk.set_capacity(1 << 20);
+  bool refused = false;
+  int stored = 1;
+  for (int i = 0; i < 200 && !refused; i++) {
+    const auto sent = send("T", std::string(16 << 10, 'x'));
+    if (sent.ok()) stored++;
+    else refused = sent.error().code == ErrorCode::DiskFull;
+  }
+  EXPECT_TRUE(refused);
+  EXPECT_EQ(bodies("T").size(), static_cast<std::size_t>(stored));
+  disk.set_capacity(std::int64_t{1} << 40);
+  (void)log->prepare_next();
+  EXPECT_TRUE(send("T", "again").ok());
+}
+
+TEST_F(Produce, StoppingRefusesWithAReason) {
+  send("T", "x");
+  turn([&] { core->stop_accepting("the broker is shutting down"); });
+  const auto sent = send("T", "y");
+  ASSERT_FALSE(sent.ok());
+  EXPECT_EQ(sent.error().code, ErrorCode::NotWritable);
+}
+
+TEST_F(Produce, SegmentsRollAndOldOnesAreReleasedWithWhatIsStillReferredToCarriedOn) {
+  send("T", "delayed", {{"TIMER_DELAY_SEC", "100000"}});
+  const auto h = half("T", "half");
+  send("T", "old");
+  for (int i = 0; i < 150; i++) ASSERT_TRUE(send("T", std::string(16 << 10, 'x')).ok());
+  EXPECT_GT(log->segments().size(), 2u);
+  clock.advance(3600 * 1000);
+  Result<broker::Core::Release> release = Error{};
+  turn([&] { release = core->release({.keep_ms = 1000, .keep_bytes = 0}); });
+  ASSERT_TRUE(release.ok()) << release.error().text;
+  ASSERT_GT(release->drop_before, 0);
+  ASSERT_GE(log->durable(), release->carried_until - 1);
+  snapshot();
+  ASSERT_TRUE(log->drop_before(release->drop_before).ok());
+  EXPECT_GT(log->first_position(), 0);
+  const auto first = core->min_offset({"T", 0});
+  EXPECT_GT(*first, 0);
+  EXPECT_EQ(pull("T", 0)->status, PullStatus::OffsetMoved);
+  EXPECT_EQ(pull("T", 0)->next_offset, *first);
+
+  crash();
+  ASSERT_TRUE(commit(h).ok());
+  clock.advance(100001 * 1000LL);
+  tick();
+  auto seen = drain("T", *first);
+  ASSERT_GE(seen.size(), 2u);
+  EXPECT_EQ(seen[seen.size() - 2].body, "half");
+  EXPECT_EQ(seen.back().body, "delayed");
+}
+
+}  // namespace
+}  // namespace halfmoon::testkit
