@@ -140,6 +140,7 @@ struct Log::Impl {
   Status settle_tail(Replay& replay);
   Status cut_tail(File& file, const Replay& replay);
   Status rewrite_tail(File& file, const Replay& replay);
+  Status rewrite_header(File& file);
   void keep_torn_bytes(File& file, Replay& replay, Position nonzero_end);
   Status resume_at(const Replay& replay);
 };

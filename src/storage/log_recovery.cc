@@ -138,9 +138,9 @@ Status Log::Impl::settle_tail(Replay& replay) {
     keep_torn_bytes(*file, replay, tail.nonzero_end);
     HM_TRY_STATUS(cut_tail(*file, replay));
   }
-  const bool unsure = replay.durable < replay.at;
-  if (unsure) HM_TRY_STATUS(rewrite_tail(*file, replay));
-  return torn || unsure ? file->sync() : Status(Done{});
+  if (replay.durable < replay.at) HM_TRY_STATUS(rewrite_tail(*file, replay));
+  HM_TRY_STATUS(rewrite_header(*file));
+  return file->sync();
 }
 
 /// For whoever wants to know what happened. Failing must not keep the broker from starting.
@@ -182,6 +182,13 @@ Status Log::Impl::rewrite_tail(File& file, const Replay& replay) {
     HM_TRY_STATUS(file.write_at(segment.file_byte(at), bytes));
   }
   return Done{};
+}
+
+/// The header too may have been read out of a cache that a failed sync left behind, and nothing else would write it again.
+Status Log::Impl::rewrite_header(File& file) {
+  AlignedBuffer block(kBlockBytes);
+  encode_segment_header(segments.back()->header, block.first(kBlockBytes));
+  return file.write_at(0, block.first(kBlockBytes));
 }
 
 /// Sets all sides up to go on at replay.at. The last batch comes into the ring: its last block is written again from there.

@@ -11,7 +11,8 @@ namespace halfmoon::storage {
 Status Log::Impl::open_segments() {
   HM_TRY(const SegmentCatalog, catalog, read_catalog(disk));
   for (const std::string& name : catalog.leftovers) HM_TRY_STATUS(disk.remove(name));
-  if (!catalog.leftovers.empty()) HM_TRY_STATUS(disk.sync_directory());
+  // Also for names that a killed process left unsynced: records would go into a prepared segment that a power cut takes away.
+  HM_TRY_STATUS(disk.sync_directory());
   if (catalog.prepared) prepared = Prepared{.name = segment_name(*catalog.prepared), .capacity = catalog.prepared_capacity};
   if (catalog.active.empty()) return create_first_segment();
   store_id = catalog.active.front().store_id;

@@ -27,7 +27,7 @@ bool all_zero(Bytes bytes) {
 
 Result<Candidate> read_candidate(Disk& disk, const std::string& name, Position first) {
   Candidate candidate{.name = name, .first = first};
-  HM_TRY(auto, file, disk.open(name, OpenMode::Read, Caching::Cached));
+  HM_TRY(auto, file, disk.open(name, OpenMode::Read, Caching::Direct));
   HM_TRY(const std::int64_t, size, file->size());
   candidate.size = size;
   AlignedBuffer blocks(2 * kBlockBytes);
