@@ -16,7 +16,7 @@ void Core::put_topic(const model::TopicConfig& config, Reply<Done> reply) {
   constexpr std::int32_t kQueuesMax = 65536;
   if (config.read_queues < 0 || config.write_queues < 0 || config.queues() < 1 || config.queues() > kQueuesMax)
     return reply(Error{ErrorCode::InvalidArgument, "a topic has between 1 and 65536 queues, not " + std::to_string(config.queues())});
-  if (const Topic* known = s.find_topic(config.name); known && known->config == config) return reply(Done{});
+  if (const Topic* known = s.find_topic(config.name); known && known->config == config) return s.answer_when_all_is_safe(std::move(reply));
   const auto topic = s.create_topic(config);
   if (!topic.ok()) return reply(Error(topic.error()));
   s.answer_when_safe(s.log.end() - 1, std::move(reply));
@@ -27,7 +27,7 @@ void Core::delete_topic(std::string_view name, Reply<Done> reply) {
   const std::string topic(name);
   if (auto valid = s.may_write(); !valid.ok()) return reply(std::move(valid));
   if (topic.empty()) return reply(Error{ErrorCode::InvalidArgument, "The specified topic is blank."});
-  if (!s.find_topic(topic)) return reply(Done{});
+  if (!s.find_topic(topic)) return s.answer_when_all_is_safe(std::move(reply));
   const auto position = s.append(RecordType::TopicDeleted, topic);
   if (!position.ok()) return reply(Error(position.error()));
   s.apply_topic_deleted(topic);
@@ -57,7 +57,7 @@ void Core::put_group(const model::GroupConfig& config, Reply<Done> reply) {
   if (auto valid = model::validate_group(config.name); !valid.ok()) return reply(std::move(valid));
   if (config.retry_queues < 0 || config.retry_queues > 1024)
     return reply(Error{ErrorCode::InvalidArgument, "retryQueueNums lies between 0 and 1024, not " + std::to_string(config.retry_queues)});
-  if (const Group* known = s.find_group(config.name); known && known->config == config) return reply(Done{});
+  if (const Group* known = s.find_group(config.name); known && known->config == config) return s.answer_when_all_is_safe(std::move(reply));
   const auto position = s.append(RecordType::Group, encode(config));
   if (!position.ok()) return reply(Error(position.error()));
   s.apply_group(config);
@@ -67,7 +67,7 @@ void Core::put_group(const model::GroupConfig& config, Reply<Done> reply) {
 void Core::delete_group(std::string_view name, bool clean_offsets, Reply<Done> reply) {
   Impl& s = *impl_;
   if (auto valid = s.may_write(); !valid.ok()) return reply(std::move(valid));
-  if (!s.groups.contains(name)) return reply(Done{});
+  if (!s.groups.contains(name)) return s.answer_when_all_is_safe(std::move(reply));
   const auto position = s.append(RecordType::GroupDeleted, encode_group_deleted(name, clean_offsets));
   if (!position.ok()) return reply(Error(position.error()));
   s.apply_group_deleted(name, clean_offsets);

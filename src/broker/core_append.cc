@@ -38,6 +38,12 @@ void Core::Impl::answer_when_safe(storage::Position position, Reply<Done> reply)
   if (reply) waiting_dones.push({position, std::move(reply)});
 }
 
+void Core::Impl::answer_when_all_is_safe(Reply<Done> reply) {
+  if (!reply) return;
+  if (log.end() <= log.safe()) reply(Done{});
+  else answer_when_safe(log.end() - 1, std::move(reply));
+}
+
 void Core::Impl::note_reference(storage::Position by, storage::Position body) {
   if (by >= segment_end || by < segment_first) {
     for (const auto& segment : log.segments())

@@ -235,7 +235,7 @@ void Core::Impl::flush_offsets() {
   }
   dirty_offsets.clear();
   for (auto& reply : replies) {
-    if (items.empty()) reply(Done{});
+    if (items.empty()) answer_when_all_is_safe(std::move(reply));
     else answer_when_safe(*record, std::move(reply));
   }
 }

@@ -232,6 +232,8 @@ struct Core::Impl {
   std::int64_t index(Topic& topic, std::int32_t queue_id, const IndexEntry& entry);
   void answer_when_safe(storage::Position position, Reply<SendResult> reply, SendResult result);
   void answer_when_safe(storage::Position position, Reply<Done> reply);
+  /// For an answer that changes nothing but confirms what was asked before: that may not be safe yet.
+  void answer_when_all_is_safe(Reply<Done> reply);
   void note_reference(storage::Position by, storage::Position body);
   void show(Topic& topic, Queue& queue);
   void safe_advanced();

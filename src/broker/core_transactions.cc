@@ -83,7 +83,7 @@ void Core::Impl::end_transaction(const EndTransactionRequest& request, Reply<Don
     const auto event = request.verdict == Verdict::Commit ? HalfEvent::Commit : HalfEvent::Rollback;
     if (next_state(final->second.state, event).outcome == HalfOutcome::Repeated) {
       count.verdicts_repeated++;
-      return answer(Done{});
+      return answer_when_all_is_safe(std::move(reply));
     }
     return answer(Error{ErrorCode::IllegalOperation, final->second.state == HalfState::Committed
                                                          ? "the transaction was committed already; a verdict is final"
