@@ -2,6 +2,7 @@
 #include "storage/snapshot_store.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <vector>
 
@@ -35,10 +36,8 @@ std::string snapshot_name(Position position) {
 std::optional<Position> snapshot_position(std::string_view name) {
   if (name.size() != kPrefix.size() + kDigits || !name.starts_with(kPrefix)) return std::nullopt;
   Position position = 0;
-  for (const char c : name.substr(kPrefix.size())) {
-    if (c < '0' || c > '9' || position > (INT64_MAX - 9) / 10) return std::nullopt;
-    position = position * 10 + (c - '0');
-  }
+  const auto [end, error] = std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), position);
+  if (error != std::errc{} || end != name.data() + name.size() || position < 0) return std::nullopt;
   return position;
 }
 

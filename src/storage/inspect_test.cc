@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/inspect.h"
+
+#include <gtest/gtest.h>
+
+#include "storage/log_fixture.h"
+#include "storage/snapshot_store.h"
+#include "testkit/seeded_random.h"
+#include "testkit/sim_disk.h"
+
+namespace halfmoon::storage {
+namespace {
+
+using testkit::SimDisk;
+using World = LogWorld<SimDisk, testkit::SeededRandom>;
+
+/// Four segments of two records a batch, and a snapshot.
+struct Filled : World {
+  Filled() : World({.segment_bytes = 16 << 10, .first_segment_bytes = 16 << 10, .ring_bytes = 64 << 10}) {
+    open();
+    while (log->segments().size() < 4) {
+      append({std::string(1500, 'x'), "y"});
+      flush();
+    }
+    end = log->end();
+    SnapshotStore store(disk, log->store_id());
+    EXPECT_TRUE(store.write({.position = end, .payload = "tables"}).ok());
+    log.reset();
+  }
+  VerifyReport verify() {
+    const std::int64_t changes = disk.changes();
+    const auto verified = verify_log(disk, {});
+    EXPECT_TRUE(verified.ok()) << verified.error().text;
+    EXPECT_EQ(disk.changes(), changes);  // looking changes nothing
+    return verified.ok() ? *verified : VerifyReport{};
+  }
+  Position end = 0;
+};
+
+TEST(Inspect, ASoundLog) {
+  Filled world;
+  std::int64_t last = 0;
+  std::int64_t total = 0;
+  const auto report = verify_log(world.disk, [&](std::int64_t done, std::int64_t all) {
+    EXPECT_GE(done, last);
+    last = done;
+    total = all;
+  });
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(last, total);
+  EXPECT_EQ(report->segments, 4);
+  EXPECT_EQ(report->records, static_cast<std::int64_t>(world.appended.size()));
+  EXPECT_EQ(report->batches * 2, report->records);
+  EXPECT_EQ(report->end, world.end);
+  EXPECT_EQ(report->torn_bytes, 0);
+  EXPECT_TRUE(report->damage.empty());
+  ASSERT_EQ(report->snapshots.size(), 1u);
+  EXPECT_TRUE(report->snapshots[0].ends_with(": valid"));
+}
+
+TEST(Inspect, DamageIsNamedAndTheRestIsStillVerified) {
+  Filled world;
+  world.disk.corrupt("00000000000000016384.seg", 4096 + 60, "?");
+  const VerifyReport report = world.verify();
+  ASSERT_EQ(report.damage.size(), 1u);
+  EXPECT_TRUE(report.damage[0].starts_with("00000000000000016384.seg: byte 4096, position 16384: ")) << report.damage[0];
+  EXPECT_EQ(report.end, world.end);
+}
+
+TEST(Inspect, AMissingSegmentIsNamed) {
+  Filled world;
+  ASSERT_TRUE(world.disk.remove("00000000000000016384.seg").ok());
+  const VerifyReport report = world.verify();
+  ASSERT_EQ(report.damage.size(), 1u);
+  EXPECT_TRUE(report.damage[0].starts_with("00000000000000016384.seg: is missing")) << report.damage[0];
+}
+
+TEST(Inspect, ATornTailIsNoDamage) {
+  Filled world;
+  const std::string name = "00000000000000049152.seg";
+  const Position last_batch = world.appended[world.appended.size() - 2].first - 40;
+  world.disk.corrupt(name, 4096 + last_batch - 49152, "?");
+  const VerifyReport report = world.verify();
+  EXPECT_TRUE(report.damage.empty());
+  EXPECT_EQ(report.end, last_batch);
+  EXPECT_GT(report.torn_bytes, 1500);
+  EXPECT_TRUE(report.snapshots[0].ends_with("the log ends before it"));
+}
+
+TEST(Inspect, AnEmptyDirectory) {
+  SimDisk disk;
+  const auto report = verify_log(disk, {});
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->segments, 0);
+  EXPECT_TRUE(dump_log(disk, 0, [](const RecordView&) { return true; }).ok());
+}
+
+TEST(Inspect, DumpShowsAllRecordsFromAPosition) {
+  Filled world;
+  std::vector<Position> records;
+  std::int64_t batches = 0;
+  const auto collect = [&](const RecordView& record) {
+    if (record.type == RecordType::Batch) batches++;
+    else records.push_back(record.position);
+    return true;
+  };
+  ASSERT_TRUE(dump_log(world.disk, 0, collect).ok());
+  ASSERT_EQ(records.size(), world.appended.size());
+  for (std::size_t i = 0; i < records.size(); i++) EXPECT_EQ(records[i], world.appended[i].first);
+  EXPECT_EQ(batches * 2, static_cast<std::int64_t>(records.size()));
+
+  records.clear();
+  const Position from = world.appended[21].first;
+  ASSERT_TRUE(dump_log(world.disk, from, collect).ok());
+  EXPECT_EQ(records.size(), world.appended.size() - 21);
+  EXPECT_EQ(records.front(), from);
+
+  int seen = 0;
+  ASSERT_TRUE(dump_log(world.disk, 0, [&](const RecordView&) { return ++seen < 5; }).ok());
+  EXPECT_EQ(seen, 5);
+}
+
+TEST(Inspect, DumpStopsAtDamage) {
+  Filled world;
+  world.disk.corrupt("00000000000000000000.seg", 4096 + 60, "?");
+  EXPECT_EQ(dump_log(world.disk, 0, [](const RecordView&) { return true; }).error().code, ErrorCode::Corrupt);
+}
+
+}  // namespace
+}  // namespace halfmoon::storage

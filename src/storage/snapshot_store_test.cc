@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/snapshot_store.h"
+
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "storage/snapshot_format.h"
+#include "testkit/seeded_random.h"
+#include "testkit/sim_disk.h"
+
+namespace halfmoon::storage {
+namespace {
+
+using testkit::SimDisk;
+
+class SnapshotStoreTest : public ::testing::Test {
+ protected:
+  SnapshotStoreTest() { set_log_sink([this](LogLevel, std::string_view, std::initializer_list<LogField>) { warnings_++; }); }
+  ~SnapshotStoreTest() override { set_log_sink(text_log_sink()); }
+
+  static std::array<std::byte, 16> id(int n) {
+    std::array<std::byte, 16> bytes{};
+    bytes[0] = static_cast<std::byte>(n);
+    return bytes;
+  }
+  Position newest(Position end = INT64_MAX) {
+    const auto snapshot = store_.newest(end);
+    EXPECT_TRUE(snapshot.ok());
+    return snapshot.ok() && *snapshot ? (*snapshot)->position : kNoPosition;
+  }
+
+  SimDisk disk_;
+  testkit::SeededRandom random_{1};
+  SnapshotStore store_{disk_, id(1)};
+  int warnings_ = 0;
+};
+
+TEST_F(SnapshotStoreTest, NoneAtFirst) { EXPECT_EQ(newest(), kNoPosition); }
+
+TEST_F(SnapshotStoreTest, TheNewestAtOrBelowTheEnd) {
+  ASSERT_TRUE(store_.write({.position = 64, .payload = "old"}).ok());
+  ASSERT_TRUE(store_.write({.position = 4096, .payload = ""}).ok());
+  EXPECT_EQ(newest(), 4096);
+  EXPECT_EQ(newest(4096), 4096);
+  EXPECT_EQ(newest(4095), 64);
+  EXPECT_EQ(newest(63), kNoPosition);
+  EXPECT_EQ((*store_.newest(100))->payload, "old");
+}
+
+TEST_F(SnapshotStoreTest, TwoAreKept) {
+  for (const Position position : {8, 16, 24, 32}) ASSERT_TRUE(store_.write({.position = position, .payload = "x"}).ok());
+  EXPECT_EQ(disk_.list().value(), (std::vector<std::string>{snapshot_name(24), snapshot_name(32)}));
+}
+
+TEST_F(SnapshotStoreTest, AnyFlippedByteMakesItInvalidAndTheOlderOneServes) {
+  ASSERT_TRUE(store_.write({.position = 8, .payload = "older"}).ok());
+  ASSERT_TRUE(store_.write({.position = 16, .payload = "newer"}).ok());
+  const std::string sound = disk_.content(snapshot_name(16));
+  for (std::size_t i = 0; i < sound.size(); i++) {
+    SCOPED_TRACE(i);
+    disk_.corrupt(snapshot_name(16), static_cast<std::int64_t>(i), std::string(1, static_cast<char>(sound[i] ^ 1)));
+    EXPECT_EQ(newest(), 8);
+    disk_.corrupt(snapshot_name(16), 0, sound);
+  }
+  EXPECT_EQ(warnings_, static_cast<int>(sound.size()));
+  EXPECT_EQ(newest(), 16);
+}
+
+TEST_F(SnapshotStoreTest, AnotherStoresSnapshotIsSkipped) {
+  SnapshotStore other(disk_, id(2));
+  ASSERT_TRUE(other.write({.position = 8, .payload = "x"}).ok());
+  EXPECT_EQ(newest(), kNoPosition);
+  EXPECT_EQ(warnings_, 1);
+}
+
+TEST_F(SnapshotStoreTest, WhateverFailsTheOlderOneStays) {
+  for (std::int64_t k = 1; k < 12; k++) {
+    for (const auto loss : {SimDisk::Loss::Nothing, SimDisk::Loss::Everything, SimDisk::Loss::RandomSectors}) {
+      SCOPED_TRACE(k);
+      SimDisk disk;
+      SnapshotStore store(disk, id(1));
+      ASSERT_TRUE(store.write({.position = 8, .payload = "older"}).ok());
+      disk.fail({.call = {}, .nth = k, .bytes_done = 10, .repeat = SimDisk::Fault::Repeat::Forever});
+      const bool written = store.write({.position = 16, .payload = std::string(3000, 'n')}).ok();
+      disk.crash(loss, random_);
+      const auto found = store.newest(INT64_MAX);
+      ASSERT_TRUE(found.ok() && *found);
+      EXPECT_TRUE(!written || (*found)->position == 16);
+      ASSERT_TRUE(store.write({.position = 24, .payload = "newest"}).ok());
+      EXPECT_EQ((*store.newest(INT64_MAX))->payload, "newest");
+    }
+  }
+}
+
+TEST_F(SnapshotStoreTest, AFullDiskIsReportedAndLeavesNoTemporary) {
+  disk_.set_capacity(100);
+  EXPECT_EQ(store_.write({.position = 8, .payload = std::string(1000, 'x')}).error().code, ErrorCode::DiskFull);
+  EXPECT_TRUE(disk_.list()->empty());
+}
+
+TEST_F(SnapshotStoreTest, OtherFilesAreNoSnapshots) {
+  for (const char* name : {"snapshot-", "snapshot-1", "snapshot-0000000000000000000x", "snapshot-99999999999999999999", "snapshot.tmp"}) {
+    EXPECT_FALSE(snapshot_position(name)) << name;
+  }
+  EXPECT_EQ(snapshot_position(snapshot_name(INT64_MAX)), INT64_MAX);
+}
+
+}  // namespace
+}  // namespace halfmoon::storage
