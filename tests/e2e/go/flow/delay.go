@@ -39,6 +39,7 @@ func init() {
 		t.consumer(t.unique("G"), topic, rec, nil)
 		p := t.producer()
 		t.sendAll(p, topic, "at-once", 4)
+		rec.until("the consumer to be at work", func(all []delivery) bool { return len(all) == 4 })
 		sent, acked := map[int]map[string]time.Time{}, map[int]map[string]time.Time{}
 		want := []string{"at-once-0", "at-once-1", "at-once-2", "at-once-3"}
 		for i := 0; i < 5; i++ {

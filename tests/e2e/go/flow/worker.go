@@ -21,8 +21,8 @@ import (
 //	half     sends one half message and never gives its verdict          HALF body
 //	send     sends -count messages, each attempt a body of its own       ACK body | NAK body reason
 //	consume  consumes for ever                                           GOT body
-//	tx       sends -count half messages; even ones commit at once, odd   HALF body | CHECK body | ACK body
-//	         ones stay unknown and are committed when asked about
+//	tx       sends -count half messages, each attempt a body of its own; HALF body | CHECK body | ACK body | NAK body reason
+//	         every other commits at once, the rest when asked about
 func worker(args []string) {
 	kind := args[0]
 	flags := flag.NewFlagSet(kind, flag.ExitOnError)
@@ -33,7 +33,6 @@ func worker(args []string) {
 	count := flags.Int("count", 1, "how many messages")
 	pause := flags.Duration("pause", 0, "after each message")
 	level := flags.Int("level", 0, "send: delay level")
-	verdict := flags.Bool("verdict", true, "tx: give the verdict of the even ones")
 	_ = flags.Parse(args[1:])
 	var mu, slow sync.Mutex
 	say := func(format string, values ...any) {
@@ -61,21 +60,26 @@ func worker(args []string) {
 	instance := fmt.Sprint("w", os.Getpid())
 	switch kind {
 	case "half", "tx":
-		listener := &workerListener{say: say, hang: kind == "half", verdict: *verdict}
+		listener := &workerListener{say: say, hang: kind == "half"}
 		p, err := rocketmq.NewTransactionProducer(listener, producer.WithNameServer([]string{*ns}), producer.WithGroupName(*group),
 			producer.WithInstanceName(instance), producer.WithRetry(0))
 		fatal(err)
 		fatal(p.Start())
 		for i := 0; i < *count; i++ {
-			text := *body
-			if kind == "tx" {
-				text = fmt.Sprintf("%s-%d", *body, i)
-			}
-			if _, err := p.SendMessageInTransaction(context.Background(), primitive.NewMessage(*topic, []byte(text))); err != nil {
-				say("NAK %s %v", text, err)
-			} else if kind == "tx" {
+			attempt := 0
+			again(func() error {
+				attempt++
+				text := *body
+				if kind == "tx" {
+					text = fmt.Sprintf("%s-%d.%d", *body, i, attempt)
+				}
+				if _, err := p.SendMessageInTransaction(context.Background(), primitive.NewMessage(*topic, []byte(text))); err != nil {
+					say("NAK %s %v", text, err)
+					return err
+				}
 				say("ACK %s", text)
-			}
+				return nil
+			})
 			time.Sleep(*pause)
 		}
 		say("DONE %d", *count)
@@ -133,9 +137,9 @@ func worker(args []string) {
 }
 
 type workerListener struct {
-	say           func(string, ...any)
-	hang, verdict bool
-	n             int
+	say  func(string, ...any)
+	hang bool
+	n    int
 }
 
 func (l *workerListener) ExecuteLocalTransaction(msg *primitive.Message) primitive.LocalTransactionState {
@@ -144,7 +148,7 @@ func (l *workerListener) ExecuteLocalTransaction(msg *primitive.Message) primiti
 		select {}
 	}
 	l.n++
-	if l.verdict && l.n%2 == 1 {
+	if l.n%2 == 1 {
 		return primitive.CommitMessageState
 	}
 	return primitive.UnknowState

@@ -54,6 +54,7 @@ final class Delays {
         c.consumer(c.unique("G"), topic, seen, null);
         DefaultMQProducer p = c.producer();
         List<String> want = c.sendAll(p, topic, "at-once", 4);
+        seen.until("the consumer to be at work", all -> all.size() == 4);
         List<List<Sent>> sent = List.of(new ArrayList<>(), new ArrayList<>(), new ArrayList<>(), new ArrayList<>());
         for (int i = 0; i < 5; i++) {
             for (int level = 1; level <= 3; level++) {

@@ -38,7 +38,8 @@ final class Version {
         c.consumer(c.unique("G"), topic, seen, null);
         DefaultMQProducer producer = c.producer();
         List<Delays.Sent> byMs = new ArrayList<>(), bySec = new ArrayList<>(), at = new ArrayList<>();
-        List<String> want = new ArrayList<>();
+        List<String> want = c.sendAll(producer, topic, "at-once", 4);
+        seen.until("the consumer to be at work", all -> all.size() == 4);
         for (int i = 0; i < 5; i++) {
             Message ms = c.message(topic, "ms-" + i);
             ms.setDelayTimeMs(1700);
