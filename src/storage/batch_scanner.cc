@@ -19,12 +19,8 @@ Position nonzero_end_of(Bytes bytes) {
 }  // namespace
 
 bool is_zero(Bytes bytes) {
-  const std::byte* p = bytes.data();
-  std::size_t n = bytes.size();
-  std::uint64_t any = 0;
-  for (; n >= 8 && any == 0; n -= 8, p += 8) any |= load_le<std::uint64_t>(p);
-  for (; n > 0; n--, p++) any |= static_cast<std::uint64_t>(*p);
-  return any == 0;
+  if (bytes.empty()) return true;
+  return bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 Result<std::optional<ScannedBatch>> BatchScanner::next(Position at, Position limit) {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -47,6 +48,7 @@ struct Log::Impl {
   std::int64_t zone_bytes = 0;
   std::uint32_t epoch = 1;
   bool recovered = false;
+  bool created = false;                 // by this open: there is nothing to recover
 
   // ---- the appender's
   std::shared_ptr<Segment> active;
@@ -80,6 +82,11 @@ struct Log::Impl {
   std::optional<Prepared> prepared;
   Error poison_cause;
   std::mutex prepare_mutex;                         // held while a segment is prepared
+
+  // ---- the readers'
+  static constexpr std::size_t kOpenReadersMax = 64;
+  mutable std::mutex open_readers_mutex;
+  mutable std::deque<std::shared_ptr<Segment>> open_readers;  // the first opened first
 
   // ---- the flusher's
   std::mutex flush_mutex;                           // for flush_segment's and written's moving on together
@@ -133,6 +140,8 @@ struct Log::Impl {
   std::optional<Result<RecordView>> read_ring(Position position, Position end, ReadBuffer::State& state, Trust trust) const;
   Result<RecordView> read_disk(Position position, ReadBuffer::State& state, Trust trust) const;
   Result<RecordView> read_again_from_disk(const Segment& segment, Position position, ReadBuffer::State& state) const;
+
+  Result<std::shared_ptr<File>> reader_of(const std::shared_ptr<Segment>& segment) const;
 
   // log_recovery.cc
   Result<RecoveryReport> recover(Position from, const Visitor& visit);

@@ -80,7 +80,9 @@ Result<RecordView> Log::Impl::read_disk(Position position, ReadBuffer::State& st
   const Position here = written.load(std::memory_order_acquire);
   const Position limit = std::min(sealed == kNoPosition ? segment->header.limit() : sealed, here);
   if (position + kRecordHeaderBytes > limit) return no_record(position);
-  HM_TRY(const auto, file, segment->reader(disk));
+  const auto opened = reader_of(segment);
+  if (!opened.ok()) return position < first_position.load(std::memory_order_acquire) ? no_record(position) : opened.error();
+  File& file = **opened;
 
   // Reading on doubles the read-ahead, a jump begins anew.
   FileWindow& window = state.window;
@@ -91,7 +93,7 @@ Result<RecordView> Log::Impl::read_disk(Position position, ReadBuffer::State& st
       state.ahead = onward ? std::min(2 * std::max(state.ahead, kAheadMin), kAheadMax) : kAheadMin;
       counters.disk_reads.fetch_add(1, std::memory_order_relaxed);
     }
-    return window.get(*file, {.first = segment->header.first, .at = position, .bytes = bytes, .ahead = state.ahead, .limit = limit});
+    return window.get(file, {.first = segment->header.first, .at = position, .bytes = bytes, .ahead = state.ahead, .limit = limit});
   };
   HM_TRY(const Bytes, start, want(kRecordHeaderBytes));
   if (start.size() < static_cast<std::size_t>(kRecordHeaderBytes)) return no_record(position);
@@ -103,6 +105,20 @@ Result<RecordView> Log::Impl::read_disk(Position position, ReadBuffer::State& st
   }
   if (trust == Trust::Unknown) return no_record(position);
   return read_again_from_disk(*segment, position, state);
+}
+
+/// The shared handle of the segment; where many are open, the one that was opened first closes.
+Result<std::shared_ptr<File>> Log::Impl::reader_of(const std::shared_ptr<Segment>& segment) const {
+  HM_TRY(const Segment::Reader, reader, segment->reader(disk));
+  if (reader.opened_now) {
+    const std::lock_guard lock(open_readers_mutex);
+    open_readers.push_back(segment);
+    if (open_readers.size() > kOpenReadersMax) {
+      open_readers.front()->close_reader(Segment::Close::Idle);
+      open_readers.pop_front();
+    }
+  }
+  return reader.file;
 }
 
 /// A known record that does not validate: before it is called damaged, its bytes are read past the page cache, which may hold an

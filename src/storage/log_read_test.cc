@@ -56,7 +56,7 @@ TEST(LogRead, KnownReadsOfWrongPositionsDoNotCrash) {
   world.open();
   fill(world, 300 << 10);
   ReadBuffer buffer;
-  for (Position position = 0; position < world.log->end() + 64; position += 8) {
+  for (Position position = 0; position < world.log->end() + 64; position += 88) {
     const auto record = world.log->read(position, buffer);
     EXPECT_TRUE(record.ok() || record.error().code != ErrorCode::Io) << position;
   }
@@ -112,6 +112,20 @@ TEST(LogRead, AnErrorOfTheDiskIsToldAndForgotten) {
   ASSERT_TRUE(record.ok());
   EXPECT_EQ(as_text(record->payload), "there");
   EXPECT_FALSE(world.log->poisoned());
+}
+
+TEST(LogRead, ManySegmentsNeedFewOpenFiles) {
+  World world({.segment_bytes = 4 << 10, .first_segment_bytes = 4 << 10, .ring_bytes = 64 << 10});
+  world.open();
+  for (int i = 0; i < 200; i++) {
+    world.append(std::string(4000, static_cast<char>('a' + i % 26)));
+    world.flush();
+  }
+  for (int round = 0; round < 2; round++) {
+    const std::int64_t opened = world.disk.calls(SimDisk::Call::Open);
+    for (const auto& [position, payload] : world.appended) EXPECT_EQ(world.read(position), payload);
+    EXPECT_GT(world.disk.calls(SimDisk::Call::Open), opened + 100);  // handles were closed and opened again
+  }
 }
 
 TEST(LogRead, TheLastBatchIsInMemoryAfterARestart) {

@@ -77,7 +77,7 @@ Result<RecoveryReport> Log::Impl::recover(Position from, const Visitor& visit) {
   std::size_t index = 0;
   while (index + 1 < segments.size() && segments[index + 1]->header.first <= from) index++;
   for (; index < segments.size(); index++) HM_TRY_STATUS(replay_segment(index, replay));
-  HM_TRY_STATUS(settle_tail(replay));
+  if (!created) HM_TRY_STATUS(settle_tail(replay));
   HM_TRY_STATUS(resume_at(replay));
   replay.report.end = replay.at;
   recovered = true;

@@ -37,6 +37,7 @@ Status Log::Impl::create_first_segment() {
   HM_TRY_STATUS(activate(*segment, 0));
   prepared.reset();
   segments.push_back(std::move(segment));
+  created = true;
   return Done{};
 }
 

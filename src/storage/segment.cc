@@ -103,14 +103,13 @@ Status prepare_segment(Disk& disk, const SegmentPreparation& preparation) {
   return disk.sync_directory();
 }
 
-Result<std::shared_ptr<File>> Segment::reader(Disk& disk) {
+Result<Segment::Reader> Segment::reader(Disk& disk) {
   const std::lock_guard lock(mutex_);
   if (forgotten_) return Error{ErrorCode::NotFound, "segment " + name + " has been deleted"};
-  if (!reader_) {
-    HM_TRY(auto, file, disk.open(name, OpenMode::Read, Caching::Cached));
-    reader_ = std::move(file);
-  }
-  return reader_;
+  if (reader_) return Reader{.file = reader_};
+  HM_TRY(auto, file, disk.open(name, OpenMode::Read, Caching::Cached));
+  reader_ = std::move(file);
+  return Reader{.file = reader_, .opened_now = true};
 }
 
 void Segment::close_reader(Close close) {

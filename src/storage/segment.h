@@ -61,7 +61,11 @@ class Segment {
   explicit Segment(const SegmentHeader& h) : header(h), seed(h.salt), name(segment_name(h.first)) {}
 
   /// The handle that readers share, opened at first use. NotFound once the segment is dropped.
-  Result<std::shared_ptr<File>> reader(Disk& disk);
+  struct Reader {
+    std::shared_ptr<File> file;
+    bool opened_now = false;
+  };
+  Result<Reader> reader(Disk& disk);
   /// Closes the readers' handle when the last read that uses it ends; with `forget`, for good.
   enum class Close : std::uint8_t { Idle, Forget };
   void close_reader(Close close);
