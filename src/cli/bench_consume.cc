@@ -235,14 +235,15 @@ class PullRun final : public ConsumeRun {
   void on_answer(std::size_t, const Answer& answer) override {
     Queue* const queue = queue_of(answer);
     if (queue == nullptr) return;
-    progress_ns_ = now_ns_;
     --waiting_;
     if (asking_) {
+      progress_ns_ = now_ns_;
       if (answer.code != 0) return refuse("GET_MIN_OFFSET or GET_MAX_OFFSET", answer);
       (*asking_ == QueueEnd::Min ? queue->next : queue->end) = answer.number("offset");
       return;
     }
     meter_.done(queue->asked_ns, now_ns_);
+    const std::int64_t before = queue->next;
     if (answer.code == 0) {
       BenchResult& result = meter_.result();
       result.messages += for_each_message(answer.body, [&](const model::MessageFields& message) {
@@ -253,6 +254,7 @@ class PullRun final : public ConsumeRun {
       return refuse("pulls", answer);
     }
     queue->next = std::max(queue->next, answer.number("nextBeginOffset"));
+    if (queue->next > before) progress_ns_ = now_ns_;  // a broker that only ever says "again" is given up on
     pull(static_cast<std::uint32_t>(answer.opaque));
   }
 
