@@ -18,9 +18,9 @@ model::HostAddress host_address(const runtime::SocketAddress& socket) {
 }  // namespace
 
 void Ticket::finish(wire::ResponseCode code, std::string_view remark) {
-  if (one_way_) return;
-  if (channel_->connection().on_own_thread()) {
-    if (!channel_->connection().closed()) wire::append_frame(channel_->connection().out(), start(code, remark));
+  if (one_way_ || channel_->gone()) return;
+  if (channel_->on_own_thread()) {
+    if (std::string* out = channel_->out()) wire::append_frame(*out, start(code, remark));
     return;
   }
   answer([code, text = std::string(remark)](const Ticket& ticket, std::string& out) { wire::append_frame(out, ticket.start(code, text)); });
@@ -29,7 +29,7 @@ void Ticket::finish(wire::ResponseCode code, std::string_view remark) {
 void Ticket::fail(const Error& error, const ErrorStyle& style) { finish(to_response_code(error.code, style), error.text); }
 
 Channel::Channel(Context& context, std::shared_ptr<runtime::Connection> connection)
-    : context_(context), connection_(std::move(connection)), born_host_(host_address(connection_->remote())), remote_text_(model::to_string(born_host_)) {
+    : context_(context), connection_(std::move(connection)), id_(broker::ChannelId{connection_->id()}), born_host_(host_address(connection_->remote())), remote_text_(model::to_string(born_host_)) {
   const RemotingOptions& options = context_.options;
   store_host_ = host_address(connection_->local());
   store_host_.port = options.broker_port;
@@ -57,20 +57,20 @@ void Channel::end_turn() {
   in_turn_ = false;
   if (finished_pulls_.empty()) return;
   for (FinishedPull& pull : finished_pulls_) {
-    if (!connection_->closed()) write_pull_answer(pull.ticket, pull.result, connection_->out());
+    if (std::string* to = out()) write_pull_answer(pull.ticket, pull.result, *to);
   }
   finished_pulls_.clear();
 }
 
 void Channel::finish_pull(Ticket ticket, Result<broker::PullResult>&& result) {
-  if (connection_->on_own_thread() && in_turn_) {
+  if (gone_) return;
+  if (on_own_thread() && in_turn_) {
     finished_pulls_.push_back({std::move(ticket), std::move(result)});
     return;
   }
   // From another session's turn: also on this very thread the reading waits until that turn is over.
-  connection_->post([pull = FinishedPull{std::move(ticket), std::move(result)}] {
-    Channel& channel = pull.ticket.channel();
-    if (!channel.connection_->closed()) write_pull_answer(pull.ticket, pull.result, channel.connection_->out());
+  post([pull = FinishedPull{std::move(ticket), std::move(result)}] {
+    if (std::string* to = pull.ticket.channel().out()) write_pull_answer(pull.ticket, pull.result, *to);
   });
 }
 

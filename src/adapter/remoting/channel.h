@@ -20,8 +20,8 @@ namespace halfmoon::adapter {
 struct Context;
 class Channel;
 
-/// The right to answer one request, once or never (one-way). Any thread may use it: an answer given elsewhere is posted to the
-/// connection's own thread. Small, because a core's Reply holds it in 48 bytes.
+/// The right to answer one request, once or never (one-way). Used on the connection's own thread, or inside the core's monitor on whichever
+/// thread is there: then the answer is posted. Small, because a core's Reply holds it in 48 bytes.
 class Ticket {
  public:
   Ticket(std::shared_ptr<Channel> channel, const wire::Header& header, wire::SerializeType type)
@@ -51,20 +51,35 @@ class Ticket {
 };
 
 /// What of a session lives on for late answers: the way to its connection, and who is at its other end. Shared by the session and by
-/// every answer under way. The constant parts may be read anywhere, the rest belongs to the connection's own thread.
-class Channel : public std::enable_shared_from_this<Channel> {
+/// every answer under way. Who may call what, and where, stands above each group.
+class Channel {
  public:
   Channel(Context& context, std::shared_ptr<runtime::Connection> connection);
 
   Context& context() const { return context_; }
-  broker::ChannelId id() const { return broker::ChannelId{connection_->id()}; }
-  runtime::Connection& connection() const { return *connection_; }
+  broker::ChannelId id() const { return id_; }
   const model::HostAddress& born_host() const { return born_host_; }      // the client's end
   const model::HostAddress& store_host() const { return store_host_; }    // ours, as this client reaches the broker
   const std::string& broker_address() const { return broker_address_; }   // the same as "host:port" for routes
   const std::string& remote_text() const { return remote_text_; }
 
+  // ---- inside the core's monitor, or on the own thread
+  bool gone() const { return gone_; }
+  bool on_own_thread() const { return connection_->on_own_thread(); }   // not if gone
+  void post(runtime::Task task) { connection_->post(std::move(task)); }  // not if gone
+
+  // ---- inside the monitor and on the own thread
+  /// The connection ends: answers lead nowhere from now on, and nothing of the runtime's is touched or kept alive by them any more. Gives
+  /// the connection to let go of.
+  std::shared_ptr<runtime::Connection> leave() {
+    gone_ = true;
+    reader_.reset();
+    return std::move(connection_);
+  }
+
   // ---- own thread
+  /// Where answers are appended; nullptr if there is nobody left to read them.
+  std::string* out() { return gone_ || connection_->closed() ? nullptr : &connection_->out(); }
   wire::Language language() const { return language_; }
   void set_language(wire::Language language) { language_ = language; }
   broker::MessageReader& reader();
@@ -73,7 +88,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void begin_turn() { in_turn_ = true; }
   void end_turn();
 
-  // ---- any thread
+  // ---- inside the monitor
   void finish_pull(Ticket ticket, Result<broker::PullResult>&& result);
 
  private:
@@ -84,6 +99,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
 
   Context& context_;
   std::shared_ptr<runtime::Connection> connection_;
+  broker::ChannelId id_;
+  bool gone_ = false;  // written inside the monitor on the own thread, so read in either without a lock
   model::HostAddress born_host_, store_host_;
   std::string broker_address_, remote_text_;
   wire::Language language_ = wire::Language::Other;
@@ -94,15 +111,14 @@ class Channel : public std::enable_shared_from_this<Channel> {
 
 template <class F>
 void Ticket::answer(F write) {
-  if (one_way_) return;
-  runtime::Connection& connection = channel_->connection();
-  if (connection.on_own_thread()) {
-    if (!connection.closed()) write(*this, connection.out());
+  if (one_way_ || channel_->gone()) return;
+  if (channel_->on_own_thread()) {
+    if (std::string* out = channel_->out()) write(*this, *out);
     return;
   }
-  connection.post([ticket = std::move(*this), write = std::move(write)]() mutable {
-    runtime::Connection& own = ticket.channel().connection();
-    if (!own.closed()) write(ticket, own.out());
+  Channel& channel = *channel_;
+  channel.post([ticket = std::move(*this), write = std::move(write)]() mutable {
+    if (std::string* out = ticket.channel().out()) write(ticket, *out);
   });
 }
 

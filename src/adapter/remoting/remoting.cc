@@ -12,8 +12,8 @@ namespace {
 /// Runs `write(channel, out)` on the connection's thread; the caller is inside the core and must not wait.
 template <class F>
 void post_to(const std::shared_ptr<Channel>& channel, F write) {
-  channel->connection().post([channel, write = std::move(write)]() mutable {
-    if (!channel->connection().closed()) write(*channel, channel->connection().out());
+  channel->post([channel, write = std::move(write)]() mutable {
+    if (std::string* out = channel->out()) write(*channel, *out);
   });
 }
 

@@ -46,7 +46,8 @@ RemotingSession::Fate RemotingSession::take_broken_header(const wire::Frame& fra
   note_bad_input("remoting.bad_header", error.text, &RemotingProbe::bad_headers);
   const auto opaque = opaque_of_broken_header(frame.type, frame.header);
   if (!opaque) return Fate::Close;
-  wire::append_frame(channel_->connection().out(), wire::response_to(frame.type, *opaque, wire::ResponseCode::SystemError, error.text));
+  if (std::string* out = channel_->out())
+    wire::append_frame(*out, wire::response_to(frame.type, *opaque, wire::ResponseCode::SystemError, error.text));
   return Fate::Keep;
 }
 
@@ -95,16 +96,19 @@ void RemotingSession::run_turn() {
 }
 
 void RemotingSession::on_closed() {
+  // Kept until the end of this function: it may be the last to hold the connection, and the connection holds this session.
+  std::shared_ptr<runtime::Connection> connection;
   if (registered_) {
-    context_.monitor.enter([this](Now) {
+    context_.monitor.enter([&](Now) {
+      connection = channel_->leave();
       context_.registry.remove(channel_->id());
       if (context_.ports) context_.ports->clients.channel_closed(channel_->id());
       context_.name_server.connection_closed(static_cast<std::uint64_t>(channel_->id()));
     });
     registered_ = false;
+  } else if (!channel_->gone()) {
+    connection = channel_->leave();  // the core never heard of it
   }
-  // The channel holds the connection, which holds this session.
-  channel_.reset();
 }
 
 }  // namespace halfmoon::adapter
