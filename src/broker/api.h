@@ -99,8 +99,7 @@ class Producing {
   virtual void send_batch(const SendRequest& request, const std::vector<BatchItem>& items, Reply<SendResult> reply) = 0;
   /// Errors: GroupNotFound, NotFound, NoPermission, DiskFull, Busy.
   virtual void send_back(const SendBackRequest& request, Reply<Done> reply) = 0;
-  /// Pushes a reply message to the requester named in property REPLY_TO_CLIENT (specification 4.11) and stores it in the topic if that
-  /// exists. Errors: NotFound (no such client), MessageIllegal (no such property).
+  /// Pushes a reply message to the requester named in property REPLY_TO_CLIENT (specification 4.11); it is not stored. Errors: NotFound (no such client), MessageIllegal (no such property).
   virtual void send_reply(const SendRequest& request, Reply<SendResult> reply) = 0;
 };
 
@@ -122,7 +121,7 @@ struct EndTransactionRequest {
 class Transactions {
  public:
   virtual ~Transactions() = default;
-  /// Answered when the verdict is safe; a repeated verdict at once. Errors: NotFound (no half message there), InvalidArgument (position, group
+  /// Answered when the verdict is safe, also when it is given again. Errors: NotFound (no half message there), InvalidArgument (position, group
   /// or id of another message; touches nothing), IllegalOperation (the contrary verdict is final).
   virtual void end_transaction(const EndTransactionRequest& request, Reply<Done> reply) = 0;
   /// A parked half message is asked about again. Errors: NotFound, IllegalOperation (not parked).
@@ -328,7 +327,7 @@ class Admin {
   virtual Result<std::vector<ConsumeProgress>> consume_progress(std::string_view group, std::string_view topic) = 0;
   /// Groups that subscribe to the topic or have offsets on it.
   virtual std::vector<std::string> groups_of_topic(std::string_view topic) = 0;
-  /// Moves the group's offsets; the next pull of each queue is sent there (OffsetMoved) and commits are ignored until then. Returns
+  /// Moves the group's offsets; until a client pulls from the new place, pulls are sent there (OffsetMoved) and commits ignored. Returns
   /// queue -> offset. Errors: TopicNotFound, GroupNotFound, InvalidArgument.
   virtual Result<std::map<std::int32_t, std::int64_t>> reset_offsets(const ResetRequest& request) = 0;
 };

@@ -8,7 +8,8 @@ namespace halfmoon::broker {
 
 Status Core::Impl::may_write() const {
   if (!stopped_why.empty()) return Error{ErrorCode::NotWritable, stopped_why};
-  if (log.poisoned()) return log.refusal();
+  if (log.poisoned())
+    return Error{ErrorCode::Io, "a write to the log failed; nothing more is accepted until the broker is restarted and has checked its log"};
   return Done{};
 }
 

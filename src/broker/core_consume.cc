@@ -54,7 +54,10 @@ void Core::Impl::pull(const PullRequest& request, Reply<PullResult> reply) {
   state.pulled = request.offset;
   PullResult result;
   if (state.reset_pending) {
-    state.reset_pending = false;
+    state.offset = std::clamp(state.offset, queue->index.min(), std::max(queue->visible, queue->index.min()));
+    if (request.offset == state.offset) adopt_reset(state, request.group, *topic, request.queue_id);
+  }
+  if (state.reset_pending) {
     result.status = PullStatus::OffsetMoved;
     result.next_offset = state.offset;
     result.min_offset = queue->index.min();
@@ -194,7 +197,12 @@ void Core::Impl::commit(Group& group, std::string_view group_name, const Topic& 
   if (kind == OffsetKind::Reset) {
     state.reset_pending = true;
   } else {
-    if (state.reset_pending || offset == state.offset) return;
+    // Clients go on committing what they had for some seconds after they were told to move (rocketmq-client 4.9 for ten).
+    if (state.reset_pending) {
+      if (offset == state.offset) adopt_reset(state, group_name, topic, queue_id);
+      return;
+    }
+    if (offset == state.offset) return;
     if (offset < state.offset) {
       count.offsets_backwards++;
       return;
@@ -202,11 +210,19 @@ void Core::Impl::commit(Group& group, std::string_view group_name, const Topic& 
     count.offsets_committed++;
   }
   state.offset = offset;
-  if (!state.dirty) {
-    state.dirty = true;
-    dirty_offsets.emplace_back(group_name, topic.id, queue_id);
-    if (offsets_due_mono_ms == kNever) offsets_due_mono_ms = now.mono_ms + options.offset_flush_ms;
-  }
+  make_dirty(state, group_name, topic, queue_id);
+}
+
+void Core::Impl::make_dirty(OffsetState& state, std::string_view group_name, const Topic& topic, std::int32_t queue_id) {
+  if (state.dirty) return;
+  state.dirty = true;
+  dirty_offsets.emplace_back(group_name, topic.id, queue_id);
+  if (offsets_due_mono_ms == kNever) offsets_due_mono_ms = now.mono_ms + options.offset_flush_ms;
+}
+
+void Core::Impl::adopt_reset(OffsetState& state, std::string_view group_name, const Topic& topic, std::int32_t queue_id) {
+  state.reset_pending = false;
+  make_dirty(state, group_name, topic, queue_id);
 }
 
 // One record for everything that changed since the last one.

@@ -123,9 +123,13 @@ TEST_F(Consume, ResetSendsTheNextPullThereAndIgnoresCommitsUntilThen) {
   EXPECT_EQ(*committed("CG", "T"), 0);
   crash();
   EXPECT_EQ(*committed("CG", "T"), 0);
-  const auto got = pull("T", 5);
-  EXPECT_EQ(got->status, PullStatus::OffsetMoved);
-  EXPECT_EQ(got->next_offset, 0);
+  for (int i = 0; i < 2; i++) {  // a client may pull on from where it was, and commit it, before it moves
+    const auto got = pull("T", 5);
+    EXPECT_EQ(got->status, PullStatus::OffsetMoved);
+    EXPECT_EQ(got->next_offset, 0);
+    commit_offset("CG", "T", 5);
+  }
+  EXPECT_EQ(*committed("CG", "T"), 0);
   EXPECT_EQ(pull("T", 0)->status, PullStatus::Found);
   commit_offset("CG", "T", 2);
   EXPECT_EQ(*committed("CG", "T"), 2);

@@ -64,7 +64,7 @@ struct Topic {
 struct OffsetState {
   std::int64_t offset = -1;               // next to be consumed; -1: none
   std::int64_t pulled = -1;               // last asked offset, for the lag that tools show
-  bool reset_pending = false;             // an operator moved it; the next pull is sent there
+  bool reset_pending = false;             // an operator moved it; until a client pulls from there, pulls are sent there and commits ignored
   bool dirty = false;                     // not yet in the log
 };
 
@@ -282,6 +282,9 @@ struct Core::Impl {
   void unpark(std::uint32_t slot, Result<PullResult> result);
   void expire_pulls();
   void commit(Group& group, std::string_view group_name, const Topic& topic, std::int32_t queue_id, std::int64_t offset, OffsetKind kind);
+  /// The group's client has gone where the reset sent it: from now on its commits count again.
+  void adopt_reset(OffsetState& state, std::string_view group_name, const Topic& topic, std::int32_t queue_id);
+  void make_dirty(OffsetState& state, std::string_view group_name, const Topic& topic, std::int32_t queue_id);
   void flush_offsets();
   void apply_offset(const OffsetItem& item);
   Result<Queue*> queue_for(QueueRef ref, Topic** topic = nullptr);

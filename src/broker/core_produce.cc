@@ -284,7 +284,7 @@ void Core::Impl::send_back(const SendBackRequest& request, Reply<Done> reply) {
   answer_when_safe(*position, std::move(reply));
 }
 
-// SEND_REPLY_MESSAGE: specification 3.3 and 4.11. Stored as well, so that a reply can be looked up, and answered with the stored message's place.
+// SEND_REPLY_MESSAGE: specification 3.3 and 4.11.
 void Core::Impl::send_reply(const SendRequest& request, Reply<SendResult> reply) {
   const auto known = model::scan_properties(request.properties);
   if (!known || known->reply_to_client.empty())

@@ -93,7 +93,7 @@ void Core::Impl::end_transaction(const EndTransactionRequest& request, Reply<Don
   if (auto same = check_names(half.group, half.half_offset, half.key_hash); !same.ok()) return answer(std::move(same).error());
   if (request.verdict == Verdict::Unknown) {
     // From the local transaction itself it says nothing new; from a check it is the answer, and counts.
-    if (request.from_check && half.state == HalfState::Pending) answered_unknown(request.half_position, half);
+    if (request.from_check && half.state == HalfState::Pending && half.asked != ChannelId{}) answered_unknown(request.half_position, half);
     return answer(Done{});
   }
   const std::uint32_t group = half.group;
@@ -187,6 +187,7 @@ void Core::Impl::apply_parked(storage::Position record, const ParkedRecord& r) {
 }
 
 void Core::Impl::resume_transaction(std::int64_t half_position, Reply<Done> reply) {
+  if (auto writable = may_write(); !writable.ok()) return reply(std::move(writable));
   const auto it = halves.find(half_position);
   if (it == halves.end()) return reply(Error{ErrorCode::NotFound, "there is no half message without a verdict at " + std::to_string(half_position)});
   if (next_state(it->second.state, HalfEvent::Resume).outcome != HalfOutcome::Applied)

@@ -289,6 +289,23 @@ TEST_F(Transaction, BodyIsWrittenOnce) {
   EXPECT_LT(log->counters().bytes - before, static_cast<std::int64_t>(body.size()) * 5 / 4);
 }
 
+TEST_F(Transaction, AnswerToACheckThatNobodyAskedDoesNotCount) {
+  producer(1);
+  const auto h = half("T", "h", {}, 1);
+  for (int i = 0; i < 10; i++) EXPECT_TRUE(answer_unknown(h).ok());
+  EXPECT_EQ(core->counters().checks_answered, 0);
+  EXPECT_EQ(core->counters().parked, 0);
+}
+
+TEST_F(Transaction, HalfMessageGoesWithItsTopic) {
+  const auto h = half("T", "h");
+  turn([&] { core->delete_topic("T", [](Result<Done>&& r) { EXPECT_TRUE(r.ok()); }); });
+  EXPECT_EQ(commit(h).error().code, ErrorCode::NotFound);
+  EXPECT_EQ(core->counters().halves_pending, 0);
+  restart();
+  EXPECT_EQ(core->counters().halves_pending, 0);
+}
+
 TEST_F(Transaction, RejectedWhereConfiguredSo) {
   options.reject_transactions = true;
   restart();

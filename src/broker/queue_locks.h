@@ -13,7 +13,7 @@
 namespace halfmoon::broker {
 
 /// Which client of a group consumes which queue in order (specification 4.6). In memory: a lock lives `lock_ms` without renewal, and clients renew every
-/// 20 s, so a restarted broker knows them again before any other client may have started on the queue.
+/// 20 s. After a restart another client may be granted a queue before its holder renews, as with RocketMQ (docs/design/0007).
 class QueueLocks {
  public:
   explicit QueueLocks(std::int64_t lock_ms) : lock_ms_(lock_ms) {}
