@@ -204,7 +204,7 @@ Status Log::Impl::resume_at(const Replay& replay) {
   HM_TRY(const Bytes, bytes, window.get(*file, {.first = active->header.first, .at = from, .bytes = replay.at - from, .ahead = 0,
                                                 .limit = replay.at}));
   if (static_cast<std::int64_t>(bytes.size()) != replay.at - from) return Error{ErrorCode::Io, active->name + ": the file became shorter"};
-  std::memcpy(ring.at(from), bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(ring.at(from), bytes.data(), bytes.size());
   entered_zone = std::max<Position>(0, next - 1) / zone_bytes;
   resident_begin.store(resident);
   finished_end.store(next);
