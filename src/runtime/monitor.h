@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <mutex>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -27,6 +28,13 @@ class Monitor {
     hooks_.begin(now);
     f(now);
     hooks_.end();
+  }
+
+  /// Runs f() inside but between turns, without the hooks: for reading what a turn has left (a snapshot of the tables).
+  template <class F>
+  void between_turns(F&& f) {
+    const std::lock_guard lock(mutex_);
+    f();
   }
 
  private:

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/janitor.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace halfmoon::server {
+namespace {
+
+constexpr std::int64_t kTickMs = 1000;
+constexpr std::int64_t kPrepareAgainMs = 1000;     // after the disk was full
+constexpr std::int64_t kReleaseEveryMs = 10000;
+constexpr std::int64_t kDiskEveryMs = 10000;
+constexpr std::int64_t kDiskWarnEveryMs = 600000;
+
+}  // namespace
+
+Janitor::Janitor(const Settings& settings, Store& store, broker::Core& core, runtime::Monitor& monitor, Clock& clock, Hooks hooks)
+    : settings_(settings), store_(store), core_(core), monitor_(monitor), clock_(clock), hooks_(std::move(hooks)) {}
+
+Janitor::~Janitor() { stop(); }
+
+void Janitor::start(storage::Position last_snapshot) {
+  last_snapshot_ = snapshot_before_ = last_snapshot;
+  snapshot_ms_ = release_ms_ = clock_.now().mono_ms;
+  const std::int64_t every = settings_.durable() ? kTickMs : std::min(kTickMs, settings_.flush_interval_ms);
+  worker_ = std::make_unique<runtime::Worker>("janitor", every, [this] { work(); });
+  worker_->kick();
+}
+
+void Janitor::stop() {
+  if (worker_) worker_->stop();
+}
+
+void Janitor::turn_ended() {
+  end_.store(store_.log->end(), std::memory_order_relaxed);
+  if (worker_ && !store_.log->next_is_ready() && wants_segment_.load(std::memory_order_relaxed)) worker_->kick();
+}
+
+void Janitor::durable_moved() {
+  const storage::Position wanted = waits_for_.load(std::memory_order_relaxed);
+  if (worker_ && wanted != storage::kNoPosition && store_.log->durable() >= wanted) worker_->kick();
+}
+
+void Janitor::work() {
+  const Now now = clock_.now();
+  prepare_segment(now);
+  sync(now);
+  snapshot(now);
+  release(now);
+  watch_disk(now);
+  if (!pending_snapshot_ && !pending_release_) waits_for_.store(storage::kNoPosition, std::memory_order_relaxed);
+}
+
+void Janitor::prepare_segment(Now now) {
+  if (store_.log->next_is_ready() || now.mono_ms < prepare_again_ms_) return;
+  const Status prepared = store_.log->prepare_next();
+  if (prepared.ok()) {
+    wants_segment_.store(true, std::memory_order_relaxed);
+    if (prepare_again_ms_ != 0) log_event(LogLevel::Info, "disk.space_again", {{"directory", settings_.data_directory()}});
+    prepare_again_ms_ = 0;
+    return;
+  }
+  if (store_.log->poisoned()) hooks_.poisoned(prepared.error().text);
+  wants_segment_.store(false, std::memory_order_relaxed);
+  if (prepare_again_ms_ == 0) log_event(LogLevel::Error, "disk.full", {{"directory", settings_.data_directory()}, {"error", prepared.error().text}});
+  prepare_again_ms_ = now.mono_ms + kPrepareAgainMs;
+}
+
+void Janitor::sync(Now now) {
+  if (settings_.durable() || now.mono_ms < sync_ms_ + settings_.flush_interval_ms) return;
+  sync_ms_ = now.mono_ms;
+  if (store_.log->durable() >= store_.log->safe()) return;
+  if (const auto synced = store_.log->sync_written(); !synced.ok()) hooks_.poisoned(synced.error().text);
+}
+
+void Janitor::snapshot(Now now) {
+  if (!pending_snapshot_) {
+    const storage::Position behind = end_.load(std::memory_order_relaxed) - last_snapshot_;
+    if (behind <= 0 || (behind < settings_.snapshot_bytes && now.mono_ms < snapshot_ms_ + settings_.snapshot_interval_s * 1000)) return;
+    pending_snapshot_.emplace();
+    monitor_.between_turns([this] { *pending_snapshot_ = core_.snapshot(); });
+    waits_for_.store(pending_snapshot_->position, std::memory_order_relaxed);
+    hooks_.flush();
+  }
+  if (store_.log->durable() < pending_snapshot_->position) return;
+  const Status written = write(*pending_snapshot_);
+  if (!written.ok()) log_event(LogLevel::Warn, "snapshot.failed", {{"error", written.error().text}, {"consequence", "the next start replays more of the log"}});
+  snapshot_ms_ = now.mono_ms;
+  pending_snapshot_.reset();
+}
+
+Status Janitor::write(const storage::Snapshot& snapshot) {
+  HM_TRY_STATUS(store_.snapshots->write(snapshot));
+  snapshot_before_ = last_snapshot_;
+  last_snapshot_ = snapshot.position;
+  log_event(LogLevel::Debug, "snapshot.written", {{"position", snapshot.position}, {"bytes", snapshot.payload.size()}});
+  return Done{};
+}
+
+void Janitor::release(Now now) {
+  if (!pending_release_) {
+    if (now.mono_ms < release_ms_ + kReleaseEveryMs) return;
+    release_ms_ = now.mono_ms;
+    broker::RetentionPolicy policy;
+    policy.keep_ms = settings_.file_reserved_hours * 3600 * 1000;
+    policy.keep_bytes = settings_.retention_bytes;
+    Result<broker::Core::Release> decided{broker::Core::Release{}};
+    monitor_.enter([&](Now) { decided = core_.release(policy); });
+    if (!decided.ok()) {
+      log_event(LogLevel::Warn, "retention.failed", {{"error", decided.error().text}});
+      return;
+    }
+    if (decided->drop_before <= store_.log->first_position()) return;
+    pending_release_ = *decided;
+    waits_for_.store(decided->carried_until, std::memory_order_relaxed);
+    hooks_.flush();
+  }
+  if (store_.log->durable() < pending_release_->carried_until) return;
+  // What the older of the two snapshots would replay stays: it stands in when the newer one is damaged.
+  const storage::Position before = std::min(pending_release_->drop_before, snapshot_before_);
+  pending_release_.reset();
+  const storage::Position first = store_.log->first_position();
+  if (before <= first) return;
+  Status dropped{Done{}};
+  monitor_.between_turns([&] { dropped = store_.log->drop_before(before); });
+  if (!dropped.ok()) log_event(LogLevel::Warn, "retention.failed", {{"error", dropped.error().text}});
+  else if (store_.log->first_position() > first) log_event(LogLevel::Info, "retention.dropped", {{"bytes", store_.log->first_position() - first}, {"first_position", store_.log->first_position()}});
+}
+
+void Janitor::watch_disk(Now now) {
+  if (now.mono_ms < disk_ms_ + kDiskEveryMs) return;
+  disk_ms_ = now.mono_ms;
+  const auto space = store_.disk->space();
+  if (!space.ok() || space->total_bytes <= 0) return;
+  const std::int64_t used_percent = 100 - space->free_bytes * 100 / space->total_bytes;
+  if (used_percent <= settings_.disk_max_used_percent || (disk_warned_ms_ != 0 && now.mono_ms < disk_warned_ms_ + kDiskWarnEveryMs)) return;
+  disk_warned_ms_ = now.mono_ms;
+  log_event(LogLevel::Warn, "disk.filling", {{"directory", settings_.data_directory()}, {"used_percent", used_percent}, {"free_bytes", space->free_bytes},
+                                             {"cure", "lower fileReservedTime, set retentionBytes, or give the directory more space"}});
+}
+
+Status Janitor::write_last_snapshot() {
+  storage::Snapshot last;
+  monitor_.between_turns([&] { last = core_.snapshot(); });
+  if (last.position == last_snapshot_) return Done{};
+  if (store_.log->durable() < last.position) return Error{ErrorCode::Io, "the log is not durable up to its end"};
+  return write(last);
+}
+
+}  // namespace halfmoon::server

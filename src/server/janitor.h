@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "base/clock.h"
+#include "broker/core.h"
+#include "runtime/monitor.h"
+#include "runtime/worker.h"
+#include "server/settings.h"
+#include "server/store.h"
+
+namespace halfmoon::server {
+
+/// What a store needs done behind its back, on one background thread: the next segment made ready, snapshots of the tables, deletion
+/// of what is older than it must be, a look at the disk's free space; with ASYNC_FLUSH the sync as well.
+class Janitor {
+ public:
+  struct Hooks {
+    std::function<void()> flush;                       // asks for everything appended so far to become durable
+    std::function<void(const std::string&)> poisoned;  // does not return
+  };
+  Janitor(const Settings& settings, Store& store, broker::Core& core, runtime::Monitor& monitor, Clock& clock, Hooks hooks);
+  ~Janitor();
+
+  void start(storage::Position last_snapshot);
+  void stop();
+  /// After each turn, inside the monitor; cheap.
+  void turn_ended();
+  /// Any thread: the log's durable end has moved.
+  void durable_moved();
+  /// After stop(): a last snapshot, of everything. The log must be flushed. Errors: Io, DiskFull.
+  Status write_last_snapshot();
+
+ private:
+  void work();
+  void prepare_segment(Now now);
+  void sync(Now now);
+  void snapshot(Now now);
+  void release(Now now);
+  void watch_disk(Now now);
+  Status write(const storage::Snapshot& snapshot);
+
+  const Settings& settings_;
+  Store& store_;
+  broker::Core& core_;
+  runtime::Monitor& monitor_;
+  Clock& clock_;
+  const Hooks hooks_;
+
+  std::atomic<storage::Position> end_{0};              // of the log, after the last turn
+  std::atomic<storage::Position> waits_for_{storage::kNoPosition};   // durable end that a snapshot or a release waits for
+  std::atomic<bool> wants_segment_{true};              // false while a failed preparation is not repeated yet
+  std::optional<storage::Snapshot> pending_snapshot_;
+  std::optional<broker::Core::Release> pending_release_;
+  storage::Position last_snapshot_ = 0, snapshot_before_ = 0;
+  std::int64_t snapshot_ms_ = 0, prepare_again_ms_ = 0, release_ms_ = 0, disk_ms_ = 0, disk_warned_ms_ = 0, sync_ms_ = 0;
+  std::unique_ptr<runtime::Worker> worker_;
+};
+
+}  // namespace halfmoon::server

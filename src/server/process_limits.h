@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace halfmoon::server {
+
+/// Raises the limit of open files as far as this user may, and returns how many connections it leaves room for, at most `connections_wanted`.
+/// Errors: Io, when fewer than 256 files may be open. A warning when it had to be less than wanted.
+Result<std::int64_t> raise_file_limit(std::int64_t connections_wanted, std::vector<std::string>& warnings);
+
+}  // namespace halfmoon::server

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/store.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "storage/posix_disk.h"
+
+namespace halfmoon::server {
+
+storage::LogOptions log_options(const Settings& s) {
+  storage::LogOptions o;
+  o.safety = s.durable() ? storage::Safety::Durable : storage::Safety::Written;
+  o.segment_bytes = s.segment_bytes;
+  o.first_segment_bytes = std::min(o.first_segment_bytes, s.segment_bytes);
+  o.ring_bytes = s.tail_buffer_bytes;
+  o.record_bytes_max = static_cast<std::uint32_t>(std::min<std::int64_t>(o.record_bytes_max, s.tail_buffer_bytes / 4));
+  return o;
+}
+
+broker::CoreOptions core_options(const Settings& s) {
+  broker::CoreOptions o;
+  o.broker_name = s.broker_name;
+  o.cluster = s.cluster;
+  o.region = s.region;
+  o.trace_on = s.trace_on;
+  o.auto_create_topics = s.auto_create_topics;
+  o.auto_create_groups = s.auto_create_groups;
+  o.default_queues = static_cast<std::int32_t>(s.default_queues);
+  o.body_bytes_max = s.message_bytes_max;
+  o.delay_levels_ms = s.delay_levels_ms();
+  o.delay_max_ms = s.delay_max_s * 1000;
+  o.check_after_ms = s.transaction_timeout_ms;
+  o.check_interval_ms = s.transaction_interval_ms;
+  o.check_max = static_cast<std::int32_t>(s.transaction_check_max);
+  o.reject_transactions = s.reject_transactions;
+  o.topics_max = static_cast<std::int32_t>(s.topics_max);
+  o.groups_max = static_cast<std::int32_t>(s.groups_max);
+  return o;
+}
+
+Result<Store> Store::open(const Settings& settings, Random& random) {
+  Store store;
+  HM_TRY(auto, disk, storage::open_posix_disk(settings.data_directory()));
+  store.disk = std::move(disk);
+  HM_TRY(auto, log, storage::Log::open(*store.disk, random, log_options(settings)));
+  store.log = std::move(log);
+  store.snapshots = std::make_unique<storage::SnapshotStore>(*store.disk, store.log->store_id());
+  return store;
+}
+
+Result<Recovered> recover(Store& store, broker::Core& core) {
+  Recovered recovered;
+  // The log's end is not known yet. A snapshot's position was durable before it was written, so it never lies above it.
+  HM_TRY(const auto, snapshot, store.snapshots->newest(std::numeric_limits<storage::Position>::max()));
+  storage::Position from = store.log->first_position();
+  if (snapshot) {
+    HM_TRY_STATUS(core.restore(*snapshot));
+    from = recovered.snapshot = snapshot->position;
+  }
+  HM_TRY(auto, report, store.log->recover(from, [&core](const storage::RecordView& record, std::int64_t wall_ms) { return core.replay(record, wall_ms); }));
+  recovered.report = std::move(report);
+  return recovered;
+}
+
+}  // namespace halfmoon::server
