@@ -296,6 +296,29 @@ TEST(LogRecovery, ACacheThatBelievesInAFailedSyncFoolsNobody) {
   world.expect_records({"durable", "only in the cache again"});
 }
 
+TEST(LogRecovery, AHeaderThatIsOnlyInTheCacheIsWrittenAgain) {
+  SmallWorld world;
+  world.disk.support_direct(false);
+  world.open();
+  ASSERT_TRUE(world.log->prepare_next().ok());
+  while (world.log->segments().size() < 2) {
+    world.flush();
+    world.append(std::string(3000, 'x'));
+  }
+  // The next flush syncs the full segment first, then the new one's header.
+  world.disk.fail({.call = SimDisk::Call::Sync, .nth = 2});
+  set_log_sink([](LogLevel, std::string_view, std::initializer_list<LogField>) {});
+  ASSERT_FALSE(world.log->flush().ok());
+  set_log_sink(text_log_sink());
+  world.crash(Loss::Nothing);
+  world.reopen();
+  world.append("acknowledged");
+  world.flush();
+  world.crash(Loss::Everything);
+  world.reopen();
+  EXPECT_EQ(world.recovered.back().second, "acknowledged");
+}
+
 TEST(LogRecovery, FromASnapshotOnlyWhatFollows) {
   SmallWorld world;
   world.open();
