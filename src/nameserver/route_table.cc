@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "model/names.h"
+
 namespace halfmoon::nameserver {
 namespace {
 
@@ -137,8 +139,10 @@ BrokerData RouteTable::data_of(const std::string& name, const Broker& broker) co
 
 Result<Route> RouteTable::route(std::string_view topic) {
   const auto found = topics_.find(topic);
-  if (found == topics_.end())
+  if (found == topics_.end()) {
+    if (auto coming = coming_retry_route(topic)) return *std::move(coming);
     return Error{ErrorCode::TopicNotFound, "No topic route info in name server for the topic: " + std::string(topic)};
+  }
   Route route;
   route.order_config = config(kOrderConfigSpace, topic).value_or("");
   for (const auto& [broker_name, queues] : found->second) {
@@ -146,6 +150,19 @@ Result<Route> RouteTable::route(std::string_view topic) {
     if (const auto broker = brokers_.find(broker_name); broker != brokers_.end()) route.brokers.push_back(data_of(broker->first, broker->second));
   }
   return route;
+}
+
+// A consumer asks for its group's retry topic before the heartbeat that creates it, and then not again for 30 s, in which its retries would
+// wait (specification 0, trap 22). The broker of this process will have the topic by the time anybody pulls from it.
+std::optional<Route> RouteTable::coming_retry_route(std::string_view topic) const {
+  if (!model::is_retry_topic(topic) || !model::validate_group(topic.substr(model::kRetryPrefix.size())).ok()) return std::nullopt;
+  for (const auto& [name, broker] : brokers_) {
+    const auto master = broker.members.find(kMasterId);
+    if (master == broker.members.end() || !master->second.own) continue;
+    constexpr std::int32_t kReadWrite = model::permission::kRead | model::permission::kWrite;
+    return Route{"", {{.broker_name = name, .read_queues = 1, .write_queues = 1, .permission = kReadWrite, .sys_flag = 0}}, {data_of(name, broker)}};
+  }
+  return std::nullopt;
 }
 
 std::vector<BrokerData> RouteTable::brokers() {

@@ -67,6 +67,7 @@ class RouteTable final : public NameServer {
   void remove_members(Gone gone);
   void forget_topics_of(std::string_view broker_name);
   BrokerData data_of(const std::string& name, const Broker& broker) const;
+  std::optional<Route> coming_retry_route(std::string_view topic) const;
 
   RouteLimits limits_;
   Brokers brokers_;

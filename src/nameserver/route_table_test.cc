@@ -48,6 +48,19 @@ TEST_F(RouteTableTest, ARouteNamesQueuesAndBrokers) {
   EXPECT_EQ(table.route("V").error().code, ErrorCode::TopicNotFound);
 }
 
+TEST_F(RouteTableTest, ARetryTopicHasARouteBeforeItsGroupsFirstHeartbeat) {
+  EXPECT_FALSE(table.route("%RETRY%G").ok());
+  ASSERT_TRUE(add({.name = "far"}).ok());
+  EXPECT_FALSE(table.route("%RETRY%G").ok()) << "another process's broker may not make it";
+  ASSERT_TRUE(add({.name = "own", .own = true}).ok());
+  const auto route = table.route("%RETRY%G");
+  ASSERT_TRUE(route.ok());
+  EXPECT_EQ(route->queues.at(0).broker_name, "own");
+  EXPECT_EQ(route->queues.at(0).read_queues, 1);
+  EXPECT_FALSE(table.route("%RETRY%").ok());
+  EXPECT_FALSE(table.route("%DLQ%G").ok());
+}
+
 TEST_F(RouteTableTest, ANewBrokerWithOneTopicIsRefused) {
   EXPECT_EQ(add({.topics = {"T"}}).error().text, "register broker failed");
   ASSERT_TRUE(add({}).ok());
