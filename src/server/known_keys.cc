@@ -45,7 +45,7 @@ const KnownKey kKeys[] = {
 
     {kMessages, "autoCreateTopicEnable", &S::auto_create_topics, "true|false", "Sending to a topic that does not exist creates it.", "A typing error becomes a topic: turn it off in production."},
     {kMessages, "autoCreateSubscriptionGroup", &S::auto_create_groups, "true|false", "A consumer group that does not exist is created by its first heartbeat.", ""},
-    {kMessages, "defaultTopicQueueNums", &S::default_queues, "queues", "Most queues of a topic created by sending (the client's wish, if smaller, wins).", "A queue costs about 1 KiB of memory.", 1, 1024},
+    {kMessages, "defaultTopicQueueNums", &S::default_queues, "queues", "Most queues of a topic created by sending (the client's wish, if smaller, wins).", "", 1, 1024},
     {kMessages, "maxMessageSize", &S::message_bytes_max, "bytes", "Largest body. A quarter of tailBufferBytes at most, less 64 KiB for names and properties.", "A frame is buffered whole before it is stored.", 1024, 16 * kMiB},
     {kMessages, "messageDelayLevel", &S::delay_levels, "1s 5m 2h 1d", "The delays of levels 1, 2, 3, ..., separated by blanks.", "A message delayed before a change keeps its time."},
     {kMessages, "timerMaxDelaySec", &S::delay_max_s, "s", "Longest delay of a message with its own delivery time.", "A delayed message stays in the log until it is delivered.", 1, kYear},
@@ -58,7 +58,7 @@ const KnownKey kKeys[] = {
     {kTransactions, "rejectTransactionMessage", &S::reject_transactions, "true|false", "Refuse half messages.", ""},
 
     {kLimits, "ioThreads", &S::io_threads, "threads", "Threads that serve connections. 0: half of the processors, at least one.", "More than processors makes it slower.", 0, 256},
-    {kLimits, "maxConnections", &S::connections_max, "connections", "More are closed at once, with a warning. Lowered to what the limit of open files allows.", "About 4 KiB each when idle.", 16, 1000000},
+    {kLimits, "maxConnections", &S::connections_max, "connections", "More are closed at once, with a warning. Lowered to what the limit of open files allows.", "About 6 KiB each when idle.", 16, 1000000},
     {kLimits, "maxConnectionsPerAddress", &S::connections_per_address_max, "connections", "The same for one remote address (loopback is exempt). 0: no limit.", "Clients behind one NAT share an address.", 0, 1000000},
     {kLimits, "serverChannelMaxIdleTimeSeconds", &S::idle_s, "s", "A connection that neither sends nor receives for so long is closed; clients send heartbeats every 30 s. 0: never.", "", 0, 86400},
 
