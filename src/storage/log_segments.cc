@@ -53,7 +53,7 @@ SegmentHeader Log::Impl::next_header(std::int64_t capacity) {
 }
 
 Result<std::unique_ptr<File>> Log::Impl::open_writer(const Segment& segment) {
-  return disk.open(segment.name, OpenMode::ReadWrite, write_caching());
+  return disk.open(segment.name, OpenMode::ReadWrite, kWriteCaching);
 }
 
 /// Makes a prepared file a segment of the log: its header is durable when this returns.
@@ -71,7 +71,7 @@ Status Log::Impl::activate(Segment& segment, Position previous_end) {
 /// Prepares the segment behind the newest, if there is none yet, of the size whose turn it is, at least `bytes_min`.
 Status Log::Impl::prepare(std::int64_t bytes_min) {
   const std::lock_guard one_at_a_time(prepare_mutex);
-  SegmentPreparation preparation{.name = {}, .capacity = options.first_segment_bytes, .caching = write_caching()};
+  SegmentPreparation preparation{.name = {}, .capacity = options.first_segment_bytes, .caching = kWriteCaching};
   Position first = 0;
   {
     const std::lock_guard lock(segments_mutex);
