@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <thread>
 
 #include "adapter/remoting/remoting.h"
@@ -27,6 +28,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int kExitPoisoned = 74;                       // sysexits' EX_IOERR
+constexpr std::int64_t kFlushHereBytes = 32 << 10;      // see flush_here
+constexpr std::chrono::milliseconds kSlowFlush = 2ms;
+constexpr std::int64_t kSlowDiskPauseMs = 1000;
 constexpr std::int64_t kNameServerTickMs = 5000;
 constexpr std::int64_t kRemotingTickMs = 1000;
 constexpr std::chrono::milliseconds kSafePatience = 1500ms;   // for the last flush
@@ -105,13 +109,31 @@ class BrokerProcess::Impl {
 
   void end_turn() {
     core_->end();
-    if (settings_.durable()) {
-      if (store_.log->flush_pending() && syncer_) syncer_->kick();
-    } else {
+    if (!settings_.durable()) {
       write_out();
+    } else if (store_.log->flush_pending() && syncer_ && !flush_here()) {
+      syncer_->kick();
     }
     if (janitor_) janitor_->turn_ended();
     shards_.front()->run_at(std::min(core_->next_due_mono_ms(), next_tick_ms_.load(std::memory_order_relaxed)));
+  }
+
+  /// SYNC_FLUSH, few bytes: the thread that appended them syncs them itself and answers in the same turn, because waking the syncer and
+  /// being woken by it takes about as long as the sync. Whoever comes meanwhile is gathered in the sockets and makes the next batch. Not while
+  /// the syncer is at work, and not for a while after a sync took long: then everybody else shall not wait for the disk.
+  bool flush_here() {
+    const storage::Log& log = *store_.log;
+    if (log.end() - log.durable() > kFlushHereBytes || now_.mono_ms < flush_here_from_ms_) return false;
+    const std::unique_lock lock(flush_mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return false;
+    const auto began = std::chrono::steady_clock::now();
+    if (const auto flushed = store_.log->flush(); !flushed.ok()) end_poisoned(flushed.error().text);
+    if (std::chrono::steady_clock::now() - began > kSlowFlush) flush_here_from_ms_ = now_.mono_ms + kSlowDiskPauseMs;
+    core_->begin(now_);
+    core_->safe_advanced();
+    core_->end();
+    if (janitor_) janitor_->durable_moved();
+    return !log.flush_pending();
   }
 
   /// ASYNC_FLUSH: what was appended is handed over at once, and what waited for that is answered in the same turn.
@@ -127,7 +149,10 @@ class BrokerProcess::Impl {
   /// SYNC_FLUSH, on the syncer's thread: one sync for all batches closed meanwhile, the next as soon as it is done.
   void flush() {
     while (store_.log->flush_pending()) {
-      if (const auto flushed = store_.log->flush(); !flushed.ok()) end_poisoned(flushed.error().text);
+      {
+        const std::lock_guard lock(flush_mutex_);
+        if (const auto flushed = store_.log->flush(); !flushed.ok()) end_poisoned(flushed.error().text);
+      }
       if (!safe_posted_.exchange(true, std::memory_order_acq_rel)) shards_.front()->post([this] {
         safe_posted_.store(false, std::memory_order_release);
         monitor_.enter([this](Now) { core_->safe_advanced(); });
@@ -297,6 +322,8 @@ class BrokerProcess::Impl {
   std::atomic<std::int64_t> next_tick_ms_{0};
   std::int64_t name_server_tick_ms_ = 0;           // inside the monitor
   std::atomic<bool> safe_posted_{false};           // the task that tells the core is on its way
+  std::mutex flush_mutex_;                         // one flush at a time: the syncer's or a turn's own
+  std::int64_t flush_here_from_ms_ = 0;            // inside the monitor
 };
 
 BrokerProcess::BrokerProcess(Settings settings) : impl_(std::make_unique<Impl>(std::move(settings))) {}
