@@ -466,7 +466,8 @@ def report(history, found, figures, options, seed, took, kept):
     backs = collections.Counter(b[2] for m in history.messages.values() for b in m.backs)
     held = sum(len(h) for _, _, h in history.final.values())
     for kind in ("plain", "delayed", "half"):
-        print(f"-- {kind}: " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(kinds[kind].items())))
+        refused = collections.Counter(m.code for m in history.messages.values() if m.kind == kind and m.outcome == "refused")
+        print(f"-- {kind}: " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(kinds[kind].items())) + (f" with codes {dict(refused)}" if refused else ""))
     print(f"-- verdicts: {dict(verdicts)}; checks: {sum(len(m.asked) for m in history.messages.values())}; sent back: {dict(backs)}; "
           f"offset commits acknowledged: {sum(1 for o in history.offsets if o[3] == 'commit' and o[5])}, asked: {sum(1 for o in history.offsets if o[3] == 'query')}")
     print(f"-- {held} messages in the queues, {history.read_count} reads; " + ", ".join(f"{v} {k}" for k, v in figures.items() if k != "restart ms") +
