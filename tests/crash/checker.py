@@ -49,6 +49,7 @@ class History:
         self.offsets = []    # (group, topic, queue, "commit" or "query", value, acknowledged, life)
         self.violations = []  # seen at once: by readers and by the load
         self.read_count = 0
+        self.terminated = set()  # lives that ended by SIGTERM: their last requests may be refused
 
     def add(self, message):
         self.messages[message.id] = message
@@ -104,12 +105,14 @@ def check(history):
             if (topic, queue) != (m.topic, m.queue):
                 violated("C2", m.life, f"{m.id} was sent to {m.topic}/{m.queue} and stands at {topic}/{queue} offset {offset}")
             check_content(m, seen, violated, f"{m.id} at {topic}/{queue} offset {offset}", set())
+        if m.outcome == "refused" and not (m.code == SHUTTING_DOWN and m.life in history.terminated):
+            violated("C14", m.life, f"{m.id} ({m.kind}) was refused with code {m.code} in life {m.life}")
         if m.outcome == "refused" and here:
             violated("C2", m.life, f"{m.id} was refused with code {m.code} and stands at {m.topic}/{m.queue} offset {here[0][2]}")
         if len(here) > 1:
             violated("C7" if m.kind == "half" else "C2", m.life, f"{m.id} ({m.kind}) stands {len(here)} times: offsets {[h[2] for h in here]} of {m.topic}/{m.queue}")
         if m.kind == "half":
-            check_half(m, here, violated)
+            check_half(m, here, history.terminated, violated)
         elif m.outcome == "ok" and not here:
             violated("C1", m.life, f"{m.id} ({m.kind}), acknowledged in life {m.life}" + (f" at {m.topic}/{m.queue} offset {m.offset}" if m.offset is not None else "") +
                      ", is lost")
@@ -143,7 +146,7 @@ def check_due(m, from_ms, delay_ms, seen, violated, what):
         violated("C9", m.life, f"{what}, delayed by {delay_ms} ms, was there {early} ms before it was due")
 
 
-def check_half(m, here, violated):
+def check_half(m, here, terminated, violated):
     commits = [v for v in m.verdicts if v.kind == COMMIT]
     committed, rolled_back = m.accepted(COMMIT), m.accepted(ROLLBACK)
     said = ", ".join(f"{'commit' if v.kind == COMMIT else 'rollback'} by {v.how} in life {v.life}: {'no answer' if v.code is None else v.code}" for v in m.verdicts)
@@ -157,7 +160,7 @@ def check_half(m, here, violated):
         violated("C7", m.life, f"{m.id} was committed and is nowhere ({said})")
     if m.outcome == "ok":
         for v in m.verdicts:
-            if v.code not in (None, 0, 604, SHUTTING_DOWN):
+            if v.code not in (None, 0, 604) and not (v.code == SHUTTING_DOWN and v.life in terminated):
                 violated("C1", m.life, f"{m.id}, an acknowledged half message: a {'commit' if v.kind == COMMIT else 'rollback'} by {v.how} in life {v.life} was "
                          f"refused with code {v.code} ({v.remark})")
     decided = min((v.done_ms for v in m.verdicts if v.code in (0, 604) and v.kind != UNKNOWN), default=None)

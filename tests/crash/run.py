@@ -299,7 +299,7 @@ class Consumer(Actor):
         m.backs.append(back)
         answer = c.send_back(CONSUMERS, record)
         back[2] = "ok" if answer.code == OK else "refused"
-        if answer.code != OK:
+        if answer.code != OK and not (answer.code == checker.SHUTTING_DOWN and back[1] in self.history.terminated):
             self.world.violated("C11", f"sending back {m.id} from {record.topic}/{record.queue} offset {record.offset} was answered {answer.code} {answer.remark}")
 
 
@@ -365,6 +365,7 @@ def cycle(world, options, dice, figures):
     how = dice.random()
     world.up.clear()
     if how < 0.15:
+        world.history.terminated.add(world.life)
         code = world.server.stop()
         figures["SIGTERM"] += 1
         if code != 0:
