@@ -269,7 +269,7 @@ def _(ctx):
     plain, half = c.send(topic, b"planted", planted), c.half(topic, b"planted", group, planted)
     late = c.send(topic, b"planted", {**planted, "DELAY": "1"})
     end = ctx.end(c, half, COMMIT) if half.answer.code == OK else "-"
-    n = ctx.delivered(c, victim)
+    n = ctx.delivered(c, victim, 3)
     codes = plain.code, half.answer.code, late.code
     return OK not in codes and n == 0, f"answers: plain {codes[0]}, half {codes[1]}, delayed {codes[2]}, commit {end}; in the other topic {n}"
 
