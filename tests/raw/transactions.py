@@ -16,7 +16,8 @@ import threading
 import time
 import traceback
 
-from remoting import BATCH_SEND, COMMIT, END_TRANSACTION, CHECK, OK, ROLLBACK, UNKNOWN, Connection, Half, Late, Lost, Server, batch_body, now_ms, position_of, records
+from remoting import (BATCH_SEND, CHECK, COMMIT, END_TRANSACTION, OK, ROLLBACK, UNKNOWN, Connection, Half, Late, Lost, Server, batch_body, now_ms,
+                      position_of, records)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SETTLE = 1.2     # seconds in which nothing more may come
