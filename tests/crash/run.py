@@ -20,6 +20,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "raw"))
 
+sys.dont_write_bytecode = True
+
 import checker
 import remoting
 from checker import COMMIT, ROLLBACK, UNKNOWN, History, Message, Verdict, Violation

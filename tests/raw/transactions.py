@@ -16,6 +16,8 @@ import threading
 import time
 import traceback
 
+sys.dont_write_bytecode = True
+
 from remoting import (BATCH_SEND, CHECK, COMMIT, END_TRANSACTION, OK, ROLLBACK, UNKNOWN, Connection, Half, Late, Lost, Server, batch_body, now_ms,
                       position_of, records)
 
