@@ -15,6 +15,13 @@ namespace {
 // Room for what a reader adds (MSG_REGION, TRACE_ON, CLUSTER) and a UNIQ_KEY of our own.
 constexpr std::size_t kPropertiesReserve = 512;
 
+constexpr const char* kTransactionInBatch = "a batch cannot hold transactional messages: each needs its own verdict; send them one by one";
+constexpr const char* kDelayInBatch = "a batch cannot hold delayed messages; send them one by one";
+
+bool delays(const model::KnownProperties& known) {
+  return !known.delay_level.empty() || !known.timer_deliver_ms.empty() || !known.timer_delay_ms.empty() || !known.timer_delay_sec.empty();
+}
+
 Error too_large(std::int64_t body_limit) {
   return {ErrorCode::MessageIllegal,
           "the message is illegal, maybe msg body or properties length not matched. msg body length limit " + std::to_string(body_limit) +
@@ -195,17 +202,18 @@ void Core::Impl::store_batch(const SendRequest& request, const std::vector<Batch
   if (items.empty()) return illegal("the batch holds no message");
   if (static_cast<std::int32_t>(items.size()) > options.batch_messages_max) return illegal("the batch holds too many messages (1024 at most)");
   if (model::is_retry_topic(request.topic)) return illegal("batch request does not support retry group");
-  auto prepared = prepare(request, {});
+  auto prepared = prepare(request, request.properties);  // what the header says of the whole batch
   if (!prepared.ok()) return refuse(std::move(prepared).error());
+  if (prepared->half || (request.sys_flag & model::sys_flag::kTransactionMask) != 0) return illegal(kTransactionInBatch);
+  if (delays(prepared->known)) return illegal(kDelayInBatch);
   Topic& topic = *prepared->topic;
   const std::int32_t queue_id = prepared->queue_id;
   std::int64_t bytes = 0;
   for (const BatchItem& item : items) {
     const auto known = model::scan_properties(item.properties);
     if (!known || known->reserved) return illegal("a message of the batch has malformed or reserved properties");
-    if (known->transaction_prepared) return illegal("a batch cannot hold transactional messages: each needs its own verdict; send them one by one");
-    if (!known->delay_level.empty() || !known->timer_deliver_ms.empty() || !known->timer_delay_ms.empty() || !known->timer_delay_sec.empty())
-      return illegal("a batch cannot hold delayed messages; send them one by one");
+    if (known->transaction_prepared) return illegal(kTransactionInBatch);
+    if (delays(*known)) return illegal(kDelayInBatch);
     if (item.properties.size() > model::kPropertiesBytesMax - kPropertiesReserve) return refuse(too_large(options.body_bytes_max));
     bytes += static_cast<std::int64_t>(item.body.size() + item.properties.size() + topic.config.name.size()) + 128;
   }

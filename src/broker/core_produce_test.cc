@@ -115,6 +115,29 @@ TEST_F(Produce, BatchWithTransactionOrDelayIsRefusedWhole) {
   EXPECT_EQ(bodies("T"), (Names{"before"}));
 }
 
+TEST_F(Produce, BatchWhoseHeaderAsksForATransactionOrADelayIsRefused) {
+  send("T", "before");
+  const auto batch = [&](const Properties& header, std::int32_t sys_flag) {
+    Result<broker::SendResult> answer = Error{};
+    turn([&] {
+      const std::string text = encode(header);
+      broker::SendRequest r;
+      r.topic = "T";
+      r.queue_id = 0;
+      r.properties = text;
+      r.sys_flag = sys_flag;
+      core->send_batch(r, {{0, "", "a", 0}, {0, "", "b", 0}}, [&](Result<broker::SendResult>&& result) { answer = std::move(result); });
+    });
+    return answer.ok() ? "stored" : std::string(to_string(answer.error().code));
+  };
+  EXPECT_EQ(batch({{"TRAN_MSG", "true"}, {"PGROUP", "P"}}, 0), "message_illegal");
+  EXPECT_EQ(batch({}, model::sys_flag::kTransactionPrepared), "message_illegal");
+  EXPECT_EQ(batch({{"DELAY", "1"}}, 0), "message_illegal");
+  EXPECT_EQ(batch({{"REAL_TOPIC", "U"}}, 0), "message_illegal");
+  EXPECT_EQ(bodies("T"), (Names{"before"}));
+  EXPECT_EQ(batch({{"WAIT", "true"}}, 0), "stored");
+}
+
 TEST_F(Produce, DelayedMessageComesWhenItIsDueAndNeverEarlier) {
   send("T", "now");
   ASSERT_TRUE(send("T", "later", {{"DELAY", "1"}}).ok());

@@ -101,6 +101,7 @@ struct Shard::Impl final : ShardSide {
   }
 
   void end_turn() {
+    if (on_turn_end_) on_turn_end_();
     // Sending may end a session, whose end may answer another one: the list can grow while it is worked off.
     for (std::size_t i = 0; i < to_flush_.size(); ++i) to_flush_[i]->flush();
     to_flush_.clear();
@@ -166,6 +167,7 @@ struct Shard::Impl final : ShardSide {
   Reactor reactor_;
   std::unique_ptr<std::byte[]> read_buffer_;
   std::function<void()> on_timer_;
+  std::function<void()> on_turn_end_;
   Alarm timer_;
   Alarm sweep_;
   std::int64_t now_ms_ = 0;     // read once a turn, when first asked for; 0: not yet
@@ -191,9 +193,10 @@ Shard::Shard(Clock& clock, ShardOptions options) : impl_(std::make_unique<Impl>(
 
 Shard::~Shard() { stop(); }
 
-void Shard::start(std::function<void()> on_timer) {
+void Shard::start(std::function<void()> on_timer, std::function<void()> on_turn_end) {
   HM_CHECK(!impl_->thread_.joinable());
   impl_->on_timer_ = std::move(on_timer);
+  impl_->on_turn_end_ = std::move(on_turn_end);
   impl_->thread_ = std::thread([impl = impl_.get()] { impl->run(); });
   pthread_setname_np(impl_->thread_.native_handle(), impl_->options_.name.substr(0, 15).c_str());
 }

@@ -38,7 +38,9 @@ class Shard {
   Shard(Clock& clock, ShardOptions options);
   ~Shard();
   /// Starts the thread. `on_timer` is what run_at runs.
-  void start(std::function<void()> on_timer = {});
+  /// `on_turn_end` runs on the shard's thread after everything that one look at the sockets brought was handled and before the answers leave: what
+  /// it answers leaves with them.
+  void start(std::function<void()> on_timer = {}, std::function<void()> on_turn_end = {});
   /// Any other thread: closes every connection as it stands and joins. For an orderly end call close_connections first.
   void stop();
 

@@ -28,9 +28,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int kExitPoisoned = 74;                       // sysexits' EX_IOERR
-constexpr std::int64_t kFlushHereBytes = 32 << 10;      // see flush_here
-constexpr std::chrono::milliseconds kSlowFlush = 2ms;
-constexpr std::int64_t kSlowDiskPauseMs = 1000;
+constexpr std::int64_t kWriteHereBytes = 1 << 20;       // see make_safe_here
+constexpr std::chrono::milliseconds kSlowWrite = 2ms;
+constexpr std::chrono::milliseconds kSlowDiskPause = 100ms;
 constexpr std::int64_t kNameServerTickMs = 5000;
 constexpr std::int64_t kRemotingTickMs = 1000;
 constexpr std::chrono::milliseconds kSafePatience = 1500ms;   // for the last flush
@@ -103,62 +103,63 @@ class BrokerProcess::Impl {
   // ---- turns
 
   void begin_turn(Now now) {
-    now_ = now;
     core_->begin(now);
   }
 
   void end_turn() {
     core_->end();
-    if (!settings_.durable()) {
-      write_out();
-    } else if (store_.log->flush_pending() && syncer_ && !flush_here()) {
-      syncer_->kick();
-    }
+    // A shard looks after it at the end of its turn, when it has taken in what all its connections sent.
+    if (store_.log->flush_pending() && syncer_ && !on_shard()) syncer_->kick();
     if (janitor_) janitor_->turn_ended();
     shards_.front()->run_at(std::min(core_->next_due_mono_ms(), next_tick_ms_.load(std::memory_order_relaxed)));
   }
 
-  /// SYNC_FLUSH, few bytes: the thread that appended them syncs them itself and answers in the same turn, because waking the syncer and
-  /// being woken by it takes about as long as the sync. Whoever comes meanwhile is gathered in the sockets and makes the next batch. Not while
-  /// the syncer is at work, and not for a while after a sync took long: then everybody else shall not wait for the disk.
-  bool flush_here() {
+  /// At the end of a shard's turn: what its requests appended is made safe, here or by the syncer.
+  void turn_ended() {
+    if (store_.log->flush_pending() && !make_safe_here()) syncer_->kick();
+  }
+
+  /// Few bytes: the thread that appended them writes (and with SYNC_FLUSH syncs) them itself and answers in the same turn, because waking the
+  /// syncer and being woken by it takes about as long as the write. Whoever comes meanwhile is gathered in the sockets and makes the next
+  /// batch. Not while the syncer is at work, and not for a while after a write took long: then everybody else shall not wait for the disk.
+  bool make_safe_here() {
     const storage::Log& log = *store_.log;
-    if (log.end() - log.durable() > kFlushHereBytes || now_.mono_ms < flush_here_from_ms_) return false;
-    const std::unique_lock lock(flush_mutex_, std::try_to_lock);
-    if (!lock.owns_lock()) return false;
     const auto began = std::chrono::steady_clock::now();
-    if (const auto flushed = store_.log->flush(); !flushed.ok()) end_poisoned(flushed.error().text);
-    if (std::chrono::steady_clock::now() - began > kSlowFlush) flush_here_from_ms_ = now_.mono_ms + kSlowDiskPauseMs;
-    core_->begin(now_);
-    core_->safe_advanced();
-    core_->end();
-    if (janitor_) janitor_->durable_moved();
+    if (log.flush_pending_bytes() > kWriteHereBytes || began < write_here_from_.load()) return false;
+    {
+      const std::unique_lock lock(flush_mutex_, std::try_to_lock);
+      if (!lock.owns_lock()) return false;
+      write_and_sync();
+    }
+    const auto ended = std::chrono::steady_clock::now();
+    if (ended - began > kSlowWrite) write_here_from_.store(ended + kSlowDiskPause);
+    monitor_.enter([this](Now) { core_->safe_advanced(); });
     return !log.flush_pending();
   }
 
-  /// ASYNC_FLUSH: what was appended is handed over at once, and what waited for that is answered in the same turn.
-  void write_out() {
-    while (store_.log->flush_pending()) {
-      if (const auto written = store_.log->write_out(); !written.ok()) end_poisoned(written.error().text);
-      core_->begin(now_);
-      core_->safe_advanced();
-      core_->end();
-    }
-  }
-
-  /// SYNC_FLUSH, on the syncer's thread: one sync for all batches closed meanwhile, the next as soon as it is done.
+  /// On the syncer's thread: one write for all batches closed meanwhile, the next as soon as it is done.
   void flush() {
     while (store_.log->flush_pending()) {
       {
         const std::lock_guard lock(flush_mutex_);
-        if (const auto flushed = store_.log->flush(); !flushed.ok()) end_poisoned(flushed.error().text);
+        write_and_sync();
       }
       if (!safe_posted_.exchange(true, std::memory_order_acq_rel)) shards_.front()->post([this] {
         safe_posted_.store(false, std::memory_order_release);
         monitor_.enter([this](Now) { core_->safe_advanced(); });
       });
-      janitor_->durable_moved();
     }
+  }
+
+  /// Makes what is closed as safe as flushDiskType says. With ASYNC_FLUSH the janitor syncs later.
+  void write_and_sync() {
+    const auto done = settings_.durable() ? store_.log->flush() : store_.log->write_out();
+    if (!done.ok()) end_poisoned(done.error().text);
+    if (settings_.durable()) janitor_->durable_moved();
+  }
+
+  bool on_shard() const {
+    return std::any_of(shards_.begin(), shards_.end(), [](const auto& shard) { return shard->on_own_thread(); });
   }
 
   void on_timer() {
@@ -244,18 +245,17 @@ class BrokerProcess::Impl {
   }
 
   void start_threads(const Started& started) {
-    for (std::size_t i = 0; i < shards_.size(); ++i) {
-      if (i == 0) shards_[i]->start([this] { on_timer(); });
-      else shards_[i]->start();
-    }
     // start() of the core may have left something to flush: the threads that look after it know nothing of it yet.
     monitor_.between_turns([&] {
       janitor_->start(started.recovered.snapshot);
-      if (settings_.durable()) {
-        syncer_ = std::make_unique<runtime::Worker>("syncer", 0, [this] { flush(); });
-        syncer_->kick();
-      }
+      syncer_ = std::make_unique<runtime::Worker>("syncer", 0, [this] { flush(); });
+      syncer_->kick();
     });
+    for (std::size_t i = 0; i < shards_.size(); ++i) {
+      std::function<void()> timer;
+      if (i == 0) timer = [this] { on_timer(); };
+      shards_[i]->start(std::move(timer), [this] { turn_ended(); });
+    }
     shards_.front()->run_at(0);
   }
 
@@ -277,11 +277,8 @@ class BrokerProcess::Impl {
   void stop_workers() {
     janitor_->stop();
     if (syncer_) syncer_->stop();
-    if (settings_.durable()) {
-      if (const auto flushed = store_.log->flush(); !flushed.ok()) end_poisoned(flushed.error().text);
-    } else if (const auto synced = store_.log->sync_written(); !synced.ok()) {
-      end_poisoned(synced.error().text);
-    }
+    const std::lock_guard lock(flush_mutex_);
+    if (const auto flushed = store_.log->flush(); !flushed.ok()) end_poisoned(flushed.error().text);
   }
 
   void halt() {
@@ -318,12 +315,11 @@ class BrokerProcess::Impl {
   std::unique_ptr<Janitor> janitor_;
   std::unique_ptr<runtime::Worker> syncer_;        // stopped, it still takes kicks
 
-  Now now_;                                        // of the turn; inside the monitor
   std::atomic<std::int64_t> next_tick_ms_{0};
   std::int64_t name_server_tick_ms_ = 0;           // inside the monitor
   std::atomic<bool> safe_posted_{false};           // the task that tells the core is on its way
   std::mutex flush_mutex_;                         // one flush at a time: the syncer's or a turn's own
-  std::int64_t flush_here_from_ms_ = 0;            // inside the monitor
+  std::atomic<std::chrono::steady_clock::time_point> write_here_from_{};
 };
 
 BrokerProcess::BrokerProcess(Settings settings) : impl_(std::make_unique<Impl>(std::move(settings))) {}

@@ -122,6 +122,7 @@ class Log {
   /// and then, while another one writes out. Poisons on error.
   Result<Position> sync_written();
   bool flush_pending() const;    // any thread: safe() is behind the closed batches
+  std::int64_t flush_pending_bytes() const;   // by so much
 
   /// Creates and zeroes the next segment, if none is ready. Slow; background thread. DiskFull leaves the log usable until the
   /// current segment is full, then read-only until a later call succeeds. Any other error poisons.

@@ -123,6 +123,8 @@ Result<Position> Log::sync_written() { return impl_->sync_written(); }
 
 bool Log::flush_pending() const { return safe() < impl_->closed_end.load(std::memory_order_acquire); }
 
+std::int64_t Log::flush_pending_bytes() const { return impl_->closed_end.load(std::memory_order_acquire) - safe(); }
+
 Position Log::durable() const { return impl_->durable.load(std::memory_order_acquire); }
 
 Position Log::safe() const {
