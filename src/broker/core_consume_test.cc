@@ -159,7 +159,7 @@ TEST_F(Consume, SentBackMessageReturnsInTheRetryTopicWithItsLevelsDelay) {
   consumer(1, "CG", "T");
   const Seen first = drain("T").at(0);
   ASSERT_TRUE(send_back(first.position, "CG").ok());
-  advance(9999);
+  advance(10000);
   EXPECT_TRUE(drain("%RETRY%CG").empty());
   crash();
   advance(1);
@@ -170,7 +170,7 @@ TEST_F(Consume, SentBackMessageReturnsInTheRetryTopicWithItsLevelsDelay) {
   EXPECT_EQ(again.property("UNIQ_KEY"), "K");
   EXPECT_EQ(again.property("ORIGIN_MESSAGE_ID"), model::offset_message_id({}, first.position));
   ASSERT_TRUE(send_back(again.position, "CG").ok());
-  advance(30000);
+  advance(30001);
   EXPECT_EQ(drain("%RETRY%CG").at(1).reconsume_times, 2);
   EXPECT_EQ(drain("%RETRY%CG").at(1).property("RETRY_TOPIC"), "T");
 }
@@ -179,7 +179,7 @@ TEST_F(Consume, AfterTheMaximumItIsADeadLetter) {
   send("T", "x");
   consumer(1, "CG", "T");
   ASSERT_TRUE(send_back(drain("T").at(0).position, "CG", 1, 1).ok());
-  advance(1000);
+  advance(1001);
   ASSERT_TRUE(send_back(drain("%RETRY%CG").at(0).position, "CG", 1, 1).ok());
   EXPECT_EQ(bodies("%DLQ%CG"), (Names{"x"}));
   advance(100000);

@@ -283,7 +283,7 @@ void Core::Impl::send_back(const SendBackRequest& request, Reply<Done> reply) {
   r.store_ms = now.wall_ms;
   r.bytes = static_cast<std::uint32_t>(message.fields.body.size() + properties.size() + r.topic.size() + 91);
   if (dead) r.queue_offset = (*topic)->queue(0)->index.end();
-  else r.due_ms = now.wall_ms + delay_of_level(options.delay_levels_ms, retry_level(request.delay_level, done));
+  else r.due_ms = due_after(now.wall_ms, delay_of_level(options.delay_levels_ms, retry_level(request.delay_level, done)));
   auto position = append(RecordType::Reference, encode(r));
   if (!position.ok()) return refuse(std::move(position).error());
   const auto tags = model::find_property(properties, model::property::kTags);

@@ -248,7 +248,7 @@ TEST_F(Transaction, DelayLevelCountsFromTheCommit) {
   advance(60000);
   ASSERT_TRUE(commit(h).ok());
   EXPECT_TRUE(commit(h).ok());
-  advance(4999);
+  advance(5000);
   EXPECT_EQ(bodies("T"), (Names{}));
   crash();
   advance(1);
@@ -279,11 +279,11 @@ TEST_F(Transaction, BodyIsWrittenOnce) {
   producer(1);
   advance(6000);
   commit(h);
-  advance(1000);
+  advance(1001);
   ASSERT_EQ(bodies("T").size(), 1u);
   consumer(1, "CG", "T");
   ASSERT_TRUE(send_back(drain("T")[0].position, "CG", 1).ok());
-  advance(1000);
+  advance(1001);
   ASSERT_EQ(drain("%RETRY%CG").size(), 1u);
   EXPECT_EQ(drain("%RETRY%CG")[0].body, body);
   EXPECT_LT(log->counters().bytes - before, static_cast<std::int64_t>(body.size()) * 5 / 4);

@@ -68,7 +68,7 @@ Result<std::vector<std::int64_t>> parse_delay_levels(std::string_view text) {
 Result<std::optional<std::int64_t>> due_time(const model::KnownProperties& properties, std::int64_t now_wall_ms, const DelayPolicy& policy) {
   const auto after = [now_wall_ms](std::int64_t delay_ms) -> std::optional<std::int64_t> {
     if (delay_ms <= 0) return std::nullopt;
-    return now_wall_ms + delay_ms;
+    return due_after(now_wall_ms, delay_ms);
   };
   if (!properties.delay_level.empty()) {
     const auto level = model::parse_integer(properties.delay_level);

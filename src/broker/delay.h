@@ -23,6 +23,9 @@ inline constexpr std::array<std::int64_t, 18> kDefaultDelayLevelsMs = {
 /// InvalidArgument with the column and the cure.
 Result<std::vector<std::int64_t>> parse_delay_levels(std::string_view text);
 
+/// The first millisecond at which `delay_ms` have passed for certain: the clock shows whole milliseconds, so the one that has begun does not count.
+constexpr std::int64_t due_after(std::int64_t now_wall_ms, std::int64_t delay_ms) { return now_wall_ms + delay_ms + 1; }
+
 struct DelayPolicy {
   const std::vector<std::int64_t>& levels_ms;  // level n is [n - 1]; outlives the policy
   std::int64_t delay_max_ms;                   // for timers; levels may be longer

@@ -19,11 +19,12 @@ constexpr std::int64_t kRefused = -2;
 class DueTime : public testing::Test {
  protected:
   Result<std::optional<std::int64_t>> due(const KnownProperties& properties) { return due_time(properties, kNow, DelayPolicy{levels_ms_, kDelayMax}); }
-  /// Milliseconds from now, kAtOnce or kRefused.
+  /// Milliseconds from now, without the one that had begun where the delay is relative; kAtOnce or kRefused.
   std::int64_t after(const KnownProperties& properties) {
     const auto result = due(properties);
     if (!result.ok()) return kRefused;
-    return *result ? **result - kNow : kAtOnce;
+    const bool absolute = properties.delay_level.empty() && properties.timer_delay_sec.empty() && properties.timer_delay_ms.empty();
+    return *result ? **result - (absolute ? kNow : kNow + 1) : kAtOnce;
   }
   std::string refusal(const KnownProperties& properties) {
     const auto result = due(properties);
@@ -41,6 +42,11 @@ KnownProperties delay_ms(std::string_view value) { KnownProperties p; p.timer_de
 KnownProperties deliver_ms(std::int64_t value, std::string& text) { KnownProperties p; p.timer_deliver_ms = text = std::to_string(value); return p; }
 
 TEST_F(DueTime, PlainMessageIsDueAtOnce) { EXPECT_EQ(after({}), kAtOnce); }
+
+TEST_F(DueTime, MillisecondThatHadBegunDoesNotCount) {
+  EXPECT_EQ(**due(level("1")), kNow + 1'001);  // sent at kNow + 0.9 ms it would else come 0.9 ms early
+  EXPECT_EQ(due_after(100, 5), 106);
+}
 
 TEST_F(DueTime, LevelDelaysAndIsClamped) {
   EXPECT_EQ(after(level("1")), 1'000);
