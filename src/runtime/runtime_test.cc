@@ -156,6 +156,7 @@ class RuntimeTest : public ::testing::Test {
     Admission::Limits limits;
     std::string http_answer;
     int shards = 1;
+    std::function<void()> on_turn_end;
   };
   void serve() { serve(Setup()); }
   void serve(const Setup& setup) {
@@ -163,7 +164,7 @@ class RuntimeTest : public ::testing::Test {
     std::vector<Shard*> shards;
     for (int i = 0; i < setup.shards; ++i) {
       shards_.push_back(std::make_unique<Shard>(clock_, setup.shard));
-      shards_.back()->start();
+      shards_.back()->start({}, setup.on_turn_end);
       shards.push_back(shards_.back().get());
     }
     ListenerOptions options;
@@ -334,6 +335,22 @@ TEST_F(RuntimeTest, TasksFromOtherThreadsRunInOrderOnTheShard) {
   EXPECT_EQ(elsewhere, 0);
   for (const auto& s : seen) EXPECT_TRUE(std::is_sorted(s.begin(), s.end()));
   EXPECT_FALSE(shard().on_own_thread());
+}
+
+TEST_F(RuntimeTest, WhatTheEndOfATurnAnswersLeavesInThatTurnsWrite) {
+  Setup setup;
+  setup.on_turn_end = [this] {
+    const std::lock_guard lock(echo_.mutex);
+    for (const auto& connection : echo_.late) connection->out() += frame("at the end");
+    echo_.late.clear();
+  };
+  serve(setup);
+  Client client(port());
+  ASSERT_TRUE(client.send(frame("at once") + frame("late")));
+  EXPECT_EQ(client.receive_frame(), "at once");
+  EXPECT_EQ(client.receive_frame(), "at the end");
+  ASSERT_TRUE(eventually([&] { return shard().counters().bytes_out > 0; }));
+  EXPECT_EQ(shard().counters().sends, 1);
 }
 
 TEST_F(RuntimeTest, ATaskMayPostAnother) {
