@@ -28,6 +28,9 @@ struct LogOptions {
   std::int64_t first_segment_bytes = 16 << 20;   // of the first segment of a new store; the second is four times that
   std::int64_t ring_bytes = 64 << 20;            // resident tail, power of two, at least 64 KiB
   std::uint32_t record_bytes_max = 32 << 20;     // payload; also bounded by ring_bytes / 4
+  /// Called by prepare_next between pieces of 1 MiB: sleep here, so that zeroing leaves the disk to the writes that somebody waits for. Not
+  /// called while an append waits for the segment. May be empty.
+  std::function<void()> prepare_pause = {};
 };
 
 /// A record as a reader sees it. `payload` points into the ReadBuffer (or the caller's memory) and is valid until its next use.

@@ -115,7 +115,9 @@ struct Log::Impl {
   Status open_segments();
   Status create_first_segment();
   Status roll(std::int64_t bytes);
-  Status prepare(std::int64_t bytes_min);
+  enum class Pace : std::uint8_t { AtOnce, Gentle };  // Gentle: with options.prepare_pause, unless an append waits
+  Status prepare(std::int64_t bytes_min, Pace pace);
+  std::atomic<bool> append_waits{false};   // for prepare_mutex, in roll
   Status activate(Segment& segment, Position previous_end);
   Result<std::unique_ptr<File>> open_writer(const Segment& segment);
   SegmentHeader next_header(std::int64_t capacity);

@@ -32,7 +32,7 @@ Status Log::Impl::open_segments() {
 
 Status Log::Impl::create_first_segment() {
   for (std::size_t i = 0; i < store_id.size(); i += 8) store_le(store_id.data() + i, random.next());
-  if (!prepared) HM_TRY_STATUS(prepare(0));
+  if (!prepared) HM_TRY_STATUS(prepare(0, Pace::AtOnce));
   auto segment = std::make_shared<Segment>(next_header(prepared->capacity));
   HM_TRY_STATUS(activate(*segment, 0));
   prepared.reset();
@@ -69,9 +69,14 @@ Status Log::Impl::activate(Segment& segment, Position previous_end) {
 }
 
 /// Prepares the segment behind the newest, if there is none yet, of the size whose turn it is, at least `bytes_min`.
-Status Log::Impl::prepare(std::int64_t bytes_min) {
+Status Log::Impl::prepare(std::int64_t bytes_min, Pace pace) {
   const std::lock_guard one_at_a_time(prepare_mutex);
-  SegmentPreparation preparation{.name = {}, .capacity = options.first_segment_bytes, .caching = kWriteCaching};
+  SegmentPreparation preparation{.name = {}, .capacity = options.first_segment_bytes, .caching = kWriteCaching, .pause = {}};
+  if (pace == Pace::Gentle && options.prepare_pause) {
+    preparation.pause = [this] {
+      if (!append_waits.load(std::memory_order_relaxed)) options.prepare_pause();
+    };
+  }
   Position first = 0;
   {
     const std::lock_guard lock(segments_mutex);
@@ -107,7 +112,10 @@ Status Log::Impl::roll(std::int64_t bytes) {
       return Error{ErrorCode::DiskFull, "no space for the log's next segment; free space or let retention delete old segments"};
     }
     counters.segments_waited.fetch_add(1, std::memory_order_relaxed);
-    HM_TRY_STATUS(prepare(bytes));
+    append_waits.store(true, std::memory_order_relaxed);
+    Status made = prepare(bytes, Pace::AtOnce);
+    append_waits.store(false, std::memory_order_relaxed);
+    HM_TRY_STATUS(std::move(made));
   }
   const std::lock_guard lock(segments_mutex);
   auto segment = std::make_shared<Segment>(next_header(prepared->capacity));
@@ -160,7 +168,7 @@ Status Log::Impl::drop_before(Position position) {
 
 Status Log::prepare_next() {
   if (impl_->poisoned.load(std::memory_order_acquire)) return impl_->poison_error();
-  return impl_->prepare(0);
+  return impl_->prepare(0, Impl::Pace::Gentle);
 }
 
 bool Log::next_is_ready() const {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -49,6 +50,7 @@ struct SegmentPreparation {
   std::string name;
   std::int64_t capacity = 0;
   Caching caching = Caching::Direct;
+  std::function<void()> pause = {};   // between pieces of 1 MiB; may be empty
 };
 Status prepare_segment(Disk& disk, const SegmentPreparation& preparation);
 
