@@ -78,7 +78,9 @@ struct Shard::Impl final : ShardSide {
   void run() {
     current_shard = this;
     while (!stopping_.load(std::memory_order_acquire)) {
-      reactor_.turn(mailbox_is_empty() ? Reactor::Wait::Block : Reactor::Wait::Poll);
+      // What was read at the very end of a turn has still to be made safe and answered: then nothing waits.
+      const bool idle = mailbox_is_empty() && to_flush_.empty() && !read_at_end_;
+      reactor_.turn(idle ? Reactor::Wait::Block : Reactor::Wait::Poll);
       run_tasks();
       end_turn();
     }
@@ -105,6 +107,7 @@ struct Shard::Impl final : ShardSide {
     // Sending may end a session, whose end may answer another one: the list can grow while it is worked off.
     for (std::size_t i = 0; i < to_flush_.size(); ++i) to_flush_[i]->flush();
     to_flush_.clear();
+    read_at_end_ = !to_read_.empty();
     for (TcpConnection* connection : to_read_) connection->read_again();
     to_read_.clear();
     std::int64_t removed = 0;
@@ -178,6 +181,7 @@ struct Shard::Impl final : ShardSide {
 
   std::unordered_map<std::uint64_t, std::shared_ptr<TcpConnection>> connections_;
   std::vector<TcpConnection*> to_flush_, to_read_;
+  bool read_at_end_ = false;    // the last turn ended with reading
   std::vector<std::uint64_t> to_remove_;
   std::vector<std::string> pool_;
   std::size_t pooled_bytes_ = 0;
