@@ -483,8 +483,8 @@ def article_transaction(a):
     asked = producer.times[[i for i, line in enumerate(producer.lines) if "回查" in line][0]]
     ctx.until("the message", lambda: bodies(consumer))
     at = consumer.times[[i for i, line in enumerate(consumer.lines) if "获取到值" in line][0]]
-    # Both moments are those at which this driver read a line, which on a busy machine is some time after it was written.
-    expect(at - asked >= 14.5, f"came {at - asked:.1f} s after the check, whose answer took 15 s")
+    # Both moments are those at which this driver read a line, some hundredths of a second after it was written.
+    expect(at - asked >= 14.9, f"came {at - asked:.1f} s after the check, whose answer took 15 s")
     if ctx.run.options.broker == "halfmoon" and len(producer.seen("回查")) >= 2:
         # The client answers every question that came meanwhile, one after the other: the second answer changes nothing.
         second = producer.times[[i for i, line in enumerate(producer.lines) if "回查" in line][1]]
@@ -687,7 +687,6 @@ class Run:
         self.options = options
         self.id = f"{int(time.time()) % 1_000_000}x{random.randrange(1000)}"
         self.results = {}
-        self.reasons = {}
         self.server = None
         self.work = ""
 
@@ -776,21 +775,9 @@ class Run:
         with PRINTING:
             self.results[name] = not isinstance(outcome, Failure)
             if isinstance(outcome, Failure):
-                self.reasons[name] = str(outcome)
                 print(f"FAIL {name}  ({seconds:.1f} s)\n    {outcome}", flush=True)
             else:
                 print(f"ok   {name}  ({seconds:.1f} s)  {outcome}", flush=True)
-
-    def once_more_if_late(self, wanted):
-        """A disk or a processor that stands still for seconds makes a delayed message late, which is a delay and no fault. A case that found
-        nothing else wrong (never early, none lost, none twice) gets one more try when nothing else runs; late again is a failure."""
-        late = {n for n, good in self.results.items() if not good and re.search(r"\bms late|\blate \(median|s late", self.reasons[n])}
-        if not late:
-            return
-        say("-- late, once more with nothing beside it: " + ", ".join(sorted(late)))
-        for name in late:
-            del self.results[name]
-        self.work_off(self.jobs(lambda name: name in late and wanted(name)))
 
     def work_off(self, jobs):
         pending = sorted(jobs, key=lambda j: -j.weight)
@@ -884,7 +871,6 @@ def main():
             run.server.start()
             say(f"-- {options.broker}: name server {run.server.ns}, broker {run.server.broker}")
             run.work_off(jobs)
-            run.once_more_if_late(wanted)
             if options.broker == "halfmoon" and not options.only:
                 try:
                     run.report("server/suite-stops", 0, f"after the whole suite: exit 0 in {run.server.stop():.1f} s")
