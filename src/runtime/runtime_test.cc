@@ -111,6 +111,12 @@ class Client {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
   }
+  /// Closes without the polite end: the peer's next write fails.
+  void reset() {
+    const linger now{1, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    hang_up();
+  }
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -392,6 +398,23 @@ TEST_F(RuntimeTest, AnAnswerToAPeerThatIsGoneLeadsNowhere) {
     ran = true;
   });
   EXPECT_TRUE(eventually([&] { return ran.load(); }));
+}
+
+TEST_F(RuntimeTest, WhatAPeerSentBeforeItResetTheConnectionIsHeard) {
+  const auto hold = std::make_shared<std::atomic<bool>>(true);
+  Setup setup;
+  setup.on_turn_end = [this, hold] {  // as if the disk took its time
+    while (*hold && echo_.frames > 0) std::this_thread::sleep_for(1ms);
+  };
+  serve(setup);
+  Client client(port());
+  ASSERT_TRUE(client.send(frame("a request")));
+  ASSERT_TRUE(eventually([&] { return echo_.frames == 1; }));
+  ASSERT_TRUE(client.send(frame("one-way 1") + frame("one-way 2")));
+  client.reset();
+  *hold = false;
+  EXPECT_TRUE(eventually([&] { return echo_.closed == 1 && connections() == 0; }));
+  EXPECT_EQ(echo_.frames, 3);
 }
 
 TEST_F(RuntimeTest, ClosingComesAfterTheAnswers) {

@@ -60,7 +60,7 @@ bool TcpConnection::open(Reactor& reactor) {
 }
 
 std::string& TcpConnection::out() {
-  if (state_ == State::Lingering || state_ == State::Closed) {
+  if (state_ == State::Lingering || state_ == State::Closed || peer_hears_nothing_) {
     out_.clear();  // leads nowhere
     return out_;
   }
@@ -196,7 +196,7 @@ void TcpConnection::flush() {
   if (state_ != State::Open && state_ != State::Closing) return;
   if (!write_waiting_ && unsent() > 0) {
     const ssize_t n = ::send(watch_->fd(), out_.data() + sent_, unsent(), MSG_NOSIGNAL);
-    if (n < 0 && !would_block(errno)) return abort();
+    if (n < 0 && !would_block(errno)) hear_out();
     if (n > 0) {
       sent_ += static_cast<std::size_t>(n);
       last_active_ms_ = shard_.mono_ms();
@@ -227,6 +227,14 @@ void TcpConnection::flush() {
   }
   // A reader that was paused goes on below half of the limit, so that it does not stop and go with every packet.
   if (state_ == State::Open && !read_waiting_ && unsent() <= shard_.options().out_pause_bytes / 2) read_again();
+}
+
+/// The peer has reset the connection, but what it sent before that is still in the socket: a client that sends one-way and closes with an
+/// answer unread does just this. Answers are thrown away from here on; reading goes on until it meets the end.
+void TcpConnection::hear_out() {
+  peer_hears_nothing_ = true;
+  out_.clear();
+  sent_ = 0;
 }
 
 // ------------------------------------------------------------------------------------------------------------------ the end

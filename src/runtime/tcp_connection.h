@@ -34,7 +34,7 @@ class ShardSide {
 /// A TCP socket and its session. An idle one owns no buffers: it reads into the shard's, and its out() comes from the shard's pool.
 ///
 ///   Open --close() or peer's end--> Closing --out() has left--> Lingering --peer's end or linger_ms--> Closed
-///   and from each to Closed at once on an error.
+///   and from each to Closed at once on an error in reading; after one in sending it is read to its end first.
 /// The session is told on_closed when Closing ends. Lingering reads on and throws away, because closing a socket with unread bytes
 /// would reset the connection and could take the last answers with it.
 class TcpConnection final : public Connection, public Watcher, public std::enable_shared_from_this<TcpConnection> {
@@ -74,6 +74,7 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   bool is_foreign(Bytes first);
   ssize_t receive_some(MutableBytes into);
   void drain();
+  void hear_out();
   void end_session();
   std::size_t unsent() const { return out_.size() - sent_; }
 
@@ -95,6 +96,7 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   bool read_waiting_ = false;
   bool write_waiting_ = false;
   bool flush_asked_ = false;
+  bool peer_hears_nothing_ = false;  // sending failed
 };
 
 }  // namespace halfmoon::runtime
