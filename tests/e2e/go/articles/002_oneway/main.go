@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"halfmoon/e2e/placeholder"
 
@@ -28,6 +29,9 @@ func main() {
 			fmt.Printf("已发送 %d\n", i)
 		}
 	}
+	// This client does not mark its one-way requests as such, so the broker answers them. Closing a socket with unread answers in it
+	// makes the client's own kernel throw away what it has not sent yet: the last messages of a program that ends at once.
+	time.Sleep(500 * time.Millisecond)
 	if err = p.Shutdown(); err != nil {
 		fmt.Printf("关闭producer失败")
 	}
