@@ -108,6 +108,8 @@ std::int64_t Core::Impl::next_due_mono_ms() const {
   return due;
 }
 
+void Core::set_disk_level(DiskLevel level) { impl_->disk_level = level; }
+
 void Core::stop_accepting(const std::string& why) {
   Impl& s = *impl_;
   s.stopped_why = why;

@@ -44,6 +44,10 @@ struct CoreOptions {
   std::int64_t young_queue_bytes = 4LL << 30;           // a new group reads a queue from 0 if its first message is no further back in the log
 };
 
+/// What a filling disk still takes. Tight: no new topics, and no delays of more than a day. Full: no messages either; verdicts,
+/// offsets, send-backs and deletions go on.
+enum class DiskLevel : std::uint8_t { Ok, Tight, Full };
+
 /// What may be deleted (fileReservedTime and the disk's limits).
 struct RetentionPolicy {
   std::int64_t keep_ms = 72LL * 3600 * 1000;   // by the time of a segment's last write
@@ -74,6 +78,9 @@ class Core final : public Producing, public Transactions, public Consuming, publ
   void tick();
   /// When tick() has something to do next, by the clock that Now::mono_ms reads; INT64_MAX if never.
   std::int64_t next_due_mono_ms() const;
+
+  /// In a turn: how full the disk is from now on.
+  void set_disk_level(DiskLevel level);
 
   /// In a turn: from now on new messages and verdicts are refused with NotWritable and parked pulls are answered.
   void stop_accepting(const std::string& why);

@@ -16,7 +16,9 @@ void Core::put_topic(const model::TopicConfig& config, Reply<Done> reply) {
   constexpr std::int32_t kQueuesMax = 65536;
   if (config.read_queues < 0 || config.write_queues < 0 || config.queues() < 1 || config.queues() > kQueuesMax)
     return reply(Error{ErrorCode::InvalidArgument, "a topic has between 1 and 65536 queues, not " + std::to_string(config.queues())});
-  if (const Topic* known = s.find_topic(config.name); known && known->config == config) return s.answer_when_all_is_safe(std::move(reply));
+  const Topic* known = s.find_topic(config.name);
+  if (known && known->config == config) return s.answer_when_all_is_safe(std::move(reply));
+  if (auto room = s.may_grow("new topics"); !known && !room.ok()) return reply(std::move(room));
   const auto topic = s.create_topic(config);
   if (!topic.ok()) return reply(Error(topic.error()));
   s.answer_when_safe(s.log.end() - 1, std::move(reply));

@@ -13,8 +13,35 @@ Status Core::Impl::may_write() const {
   return Done{};
 }
 
+Status Core::Impl::may_send() const {
+  HM_TRY_STATUS(may_write());
+  if (disk_level >= DiskLevel::Full) return Error{ErrorCode::DiskFull, "the disk is too full for new messages (diskSpaceWarningLevelRatio); make space"};
+  return Done{};
+}
+
+Status Core::Impl::may_grow(std::string_view what) const {
+  if (disk_level < DiskLevel::Tight) return Done{};
+  return Error{ErrorCode::DiskFull, "the disk is too full for " + std::string(what) + " (diskSpaceCleanForciblyRatio); make space"};
+}
+
+namespace {
+
+/// Small records that end something, say how far somebody got, or let a consumer begin to read: on a full disk they may use what is kept
+/// back for them.
+bool is_upkeep(storage::RecordType type) {
+  using storage::RecordType;
+  return type == RecordType::Verdict || type == RecordType::Checked || type == RecordType::Parked || type == RecordType::Resumed ||
+         type == RecordType::Offsets || type == RecordType::Group || type == RecordType::TopicDeleted || type == RecordType::GroupDeleted;
+}
+
+}  // namespace
+
 Result<storage::Position> Core::Impl::append(storage::RecordType type, std::string_view payload) {
-  HM_TRY(const auto, place, log.reserve(type, static_cast<std::uint32_t>(payload.size())));
+  return append(type, payload, is_upkeep(type) ? storage::Claim::OnReserve : storage::Claim::Ordinary);
+}
+
+Result<storage::Position> Core::Impl::append(storage::RecordType type, std::string_view payload, storage::Claim claim) {
+  HM_TRY(const auto, place, log.reserve(type, static_cast<std::uint32_t>(payload.size()), claim));
   if (!payload.empty()) std::memcpy(place.payload.data(), payload.data(), payload.size());
   log.finish();
   return place.position;

@@ -171,6 +171,7 @@ struct Core::Impl {
   Now now;
   bool started = false;
   std::string stopped_why;                // not empty: nothing new is accepted
+  DiskLevel disk_level = DiskLevel::Ok;
   CoreCounters count;
 
   // ---- tables that the log can rebuild
@@ -226,8 +227,11 @@ struct Core::Impl {
 
   // ---- core_append.cc
   Status may_write() const;
+  Status may_send() const;                           // may_write, and the disk has room for messages
+  Status may_grow(std::string_view what) const;      // ... and for what would stay long
   /// Appends one record with the payload; returns its position.
   Result<storage::Position> append(storage::RecordType type, std::string_view payload);
+  Result<storage::Position> append(storage::RecordType type, std::string_view payload, storage::Claim claim);
   /// Makes the entry the queue's next one (not yet visible); returns its offset.
   std::int64_t index(Topic& topic, std::int32_t queue_id, const IndexEntry& entry);
   void answer_when_safe(storage::Position position, Reply<SendResult> reply, SendResult result);

@@ -15,6 +15,8 @@ namespace {
 // Room for what a reader adds (MSG_REGION, TRACE_ON, CLUSTER) and a UNIQ_KEY of our own.
 constexpr std::size_t kPropertiesReserve = 512;
 
+constexpr std::int64_t kLongDelayMs = 24LL * 3600 * 1000;   // see DiskLevel::Tight
+
 constexpr const char* kTransactionInBatch = "a batch cannot hold transactional messages: each needs its own verdict; send them one by one";
 constexpr const char* kDelayInBatch = "a batch cannot hold delayed messages; send them one by one";
 
@@ -64,7 +66,7 @@ Status Core::Impl::redirect_retry(const SendRequest& request, std::string& topic
 
 // The broker's order of work on a send: specification 3.3.
 Result<Core::Impl::Prepared> Core::Impl::prepare(const SendRequest& request, std::string_view properties) {
-  HM_TRY_STATUS(may_write());
+  HM_TRY_STATUS(may_send());
   Prepared p;
   bool dead_letter = false;
   if (model::is_retry_topic(request.topic)) {
@@ -102,6 +104,7 @@ Result<Core::Impl::Prepared> Core::Impl::prepare(const SendRequest& request, std
     return Error{ErrorCode::NoPermission, "the broker[" + options.broker_name + "] sending transaction message is forbidden (rejectTransactionMessage)"};
   if (!dead_letter) {
     HM_TRY(const auto, due, due_time(p.known, now.wall_ms, {options.delay_levels_ms, options.delay_max_ms}));
+    if (due && *due > now.wall_ms + kLongDelayMs) HM_TRY_STATUS(may_grow("delays of more than a day"));
     p.due_ms = due;
   }
   return p;
@@ -227,7 +230,7 @@ void Core::Impl::store_batch(const SendRequest& request, const std::vector<Batch
     f.body = item.body;
     f.body_crc = item.body_crc;
     const std::size_t size = model::image_size(f);
-    auto place = log.reserve(RecordType::Message, static_cast<std::uint32_t>(size));
+    auto place = log.reserve(RecordType::Message, static_cast<std::uint32_t>(size), storage::Claim::OnReserve);
     HM_CHECK(place.ok());  // room_for promised it
     const auto known = model::scan_properties(item.properties);
     f.position = place->position;

@@ -200,6 +200,44 @@ TEST_F(Produce, FullDiskRefusesAndHealsByItself) {
   EXPECT_TRUE(send("T", "again").ok());
 }
 
+TEST_F(Produce, OnAFullDiskVerdictsAndOffsetsStillFindRoom) {
+  const auto first = half("T", "committed on a full disk");
+  const auto second = half("T", "rolled back on a full disk");
+  send("T", "something to consume");
+  disk.set_capacity(1 << 20);
+  ASSERT_FALSE(log->prepare_next().ok());
+  while (send("T", std::string(4 << 10, 'x')).ok()) {
+  }
+  while (send("T", "x").ok()) {
+  }
+  EXPECT_EQ(send("T", "x").error().code, ErrorCode::DiskFull);
+  EXPECT_TRUE(commit(first).ok());
+  EXPECT_TRUE(rollback(second).ok());
+  EXPECT_EQ(bodies("T").back(), "committed on a full disk");
+  consumer(5, "CG", "T");   // a group that nobody knew
+  EXPECT_TRUE(core->topic("%RETRY%CG").ok());
+  EXPECT_TRUE(commit_offset("CG", "T", 1).ok());
+  crash();
+  EXPECT_EQ(bodies("T").back(), "committed on a full disk");
+  EXPECT_EQ(*committed("CG", "T"), 1);
+}
+
+TEST_F(Produce, AFillingDiskRefusesStepByStep) {
+  send("T", "before");
+  const auto h = half("T", "half");
+  turn([&] { core->set_disk_level(broker::DiskLevel::Tight); });
+  EXPECT_TRUE(send("T", "x").ok());
+  EXPECT_TRUE(send("T", "x", {{"TIMER_DELAY_SEC", "3600"}}).ok());
+  EXPECT_EQ(send("T", "x", {{"TIMER_DELAY_SEC", "100000"}}).error().code, ErrorCode::DiskFull);
+  EXPECT_EQ(send("New", "x").error().code, ErrorCode::DiskFull);
+  turn([&] { core->set_disk_level(broker::DiskLevel::Full); });
+  EXPECT_EQ(send("T", "x").error().code, ErrorCode::DiskFull);
+  EXPECT_EQ(send("T", "x", {{"TRAN_MSG", "true"}, {"PGROUP", "PG"}}).error().code, ErrorCode::DiskFull);
+  EXPECT_TRUE(commit(h).ok());
+  turn([&] { core->set_disk_level(broker::DiskLevel::Ok); });
+  EXPECT_TRUE(send("New", "x").ok());
+}
+
 TEST_F(Produce, StoppingRefusesWithAReason) {
   send("T", "x");
   turn([&] { core->stop_accepting("the broker is shutting down"); });

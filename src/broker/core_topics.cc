@@ -88,7 +88,9 @@ void Core::Impl::apply_group_deleted(std::string_view name, bool clean_offsets) 
 Result<Topic*> Core::Impl::create_topic(const model::TopicConfig& config) {
   if (!topics.contains(config.name) && static_cast<std::int32_t>(topics.size()) >= options.topics_max)
     return Error{ErrorCode::NotWritable, "the broker holds its maximum of " + std::to_string(options.topics_max) + " topics; delete some or raise maxTopics"};
-  HM_TRY(const storage::Position, position, append(RecordType::Topic, encode(config)));
+  // A consumer's heartbeat creates its retry topic: without it nobody new could read on a full disk.
+  const storage::Claim claim = model::is_retry_topic(config.name) ? storage::Claim::OnReserve : storage::Claim::Ordinary;
+  HM_TRY(const storage::Position, position, append(RecordType::Topic, encode(config), claim));
   (void)position;
   Topic& topic = apply_topic(config);
   if (started) listener.topic_changed(topic.config, topics_version);
@@ -118,6 +120,7 @@ Result<Topic*> Core::Impl::topic_for_sending(const SendRequest& request) {
   if (model::is_forbidden_to_send(name)) return Error{ErrorCode::NoPermission, "Sending message to topic[" + name + "] is forbidden."};
   const auto missing = [&] { return Error{ErrorCode::TopicNotFound, "topic[" + name + "] not exist, apply first please!"}; };
   if (model::is_retry_topic(name)) return ensure_plain_topic(name, 1, model::permission::kRead | model::permission::kWrite);
+  HM_TRY_STATUS(may_grow("new topics"));
   const Topic* base = find_topic(request.default_topic.empty() ? model::kDefaultTopic : request.default_topic);
   if (!base || (base->config.permission & model::permission::kInherit) == 0) return missing();
   model::TopicConfig config;

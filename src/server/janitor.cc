@@ -11,13 +11,14 @@ namespace {
 constexpr std::int64_t kTickMs = 1000;
 constexpr std::int64_t kPrepareAgainMs = 1000;     // after the disk was full
 constexpr std::int64_t kReleaseEveryMs = 10000;
-constexpr std::int64_t kDiskEveryMs = 10000;
+constexpr std::int64_t kDiskEveryMs = 1000;
 constexpr std::int64_t kDiskWarnEveryMs = 600000;
 
 }  // namespace
 
 Janitor::Janitor(const Settings& settings, Store& store, broker::Core& core, runtime::Monitor& monitor, Clock& clock, Hooks hooks)
-    : settings_(settings), store_(store), core_(core), monitor_(monitor), clock_(clock), hooks_(std::move(hooks)) {}
+    : settings_(settings), store_(store), core_(core), monitor_(monitor), clock_(clock), hooks_(std::move(hooks)),
+      gauge_({settings.disk_max_used_percent, settings.disk_tight_percent, settings.disk_full_percent, settings.disk_enough_bytes}) {}
 
 Janitor::~Janitor() { stop(); }
 
@@ -105,7 +106,7 @@ void Janitor::release(Now now) {
     release_ms_ = now.mono_ms;
     broker::RetentionPolicy policy;
     policy.keep_ms = settings_.file_reserved_hours * 3600 * 1000;
-    policy.keep_bytes = settings_.retention_bytes;
+    policy.keep_bytes = bytes_to_keep();
     Result<broker::Core::Release> decided{broker::Core::Release{}};
     monitor_.enter([&](Now) { decided = core_.release(policy); });
     if (!decided.ok()) {
@@ -129,16 +130,43 @@ void Janitor::release(Now now) {
   else if (store_.log->first_position() > first) log_event(LogLevel::Info, "retention.dropped", {{"bytes", store_.log->first_position() - first}, {"first_position", store_.log->first_position()}});
 }
 
+/// retentionBytes, or one segment less than there is while the disk is too full and old messages may go for it.
+std::int64_t Janitor::bytes_to_keep() const {
+  if (!settings_.delete_when_tight || gauge_.level() == broker::DiskLevel::Ok) return settings_.retention_bytes;
+  const auto segments = store_.log->segments();
+  std::int64_t total = 0;
+  for (const auto& segment : segments) total += segment.capacity;
+  const std::int64_t less = std::max<std::int64_t>(1, total - segments.front().capacity);
+  return settings_.retention_bytes > 0 ? std::min(settings_.retention_bytes, less) : less;
+}
+
 void Janitor::watch_disk(Now now) {
-  if (now.mono_ms < disk_ms_ + kDiskEveryMs) return;
+  if (disk_ms_ != 0 && now.mono_ms < disk_ms_ + kDiskEveryMs) return;
   disk_ms_ = now.mono_ms;
   const auto space = store_.disk->space();
-  if (!space.ok() || space->total_bytes <= 0) return;
-  const std::int64_t used_percent = 100 - space->free_bytes * 100 / space->total_bytes;
-  if (used_percent <= settings_.disk_max_used_percent || (disk_warned_ms_ != 0 && now.mono_ms < disk_warned_ms_ + kDiskWarnEveryMs)) return;
+  if (!space.ok()) return;
+  const broker::DiskLevel before = gauge_.level();
+  const broker::DiskLevel level = gauge_.look(*space);
+  disk_used_percent_.store(gauge_.used_percent(), std::memory_order_relaxed);
+  disk_level_.store(level, std::memory_order_relaxed);
+  if (gauge_.warns()) warn_of_disk(now, *space);
+  if (level == before) return;
+  monitor_.enter([&](Now) { core_.set_disk_level(level); });
+  const bool worse = level > before;
+  const std::string_view refused = level == broker::DiskLevel::Full ? "messages" : level == broker::DiskLevel::Tight ? "new topics and delays of more than a day" : "nothing";
+  log_event(worse ? LogLevel::Error : LogLevel::Info, worse ? "disk.level_reached" : "disk.level_left",
+            {{"directory", settings_.data_directory()}, {"used_percent", gauge_.used_percent()}, {"free_bytes", space->free_bytes}, {"refused", refused}});
+}
+
+void Janitor::warn_of_disk(Now now, const storage::Disk::Space& space) {
+  if (disk_warned_ms_ != 0 && now.mono_ms < disk_warned_ms_ + kDiskWarnEveryMs) return;
   disk_warned_ms_ = now.mono_ms;
-  log_event(LogLevel::Warn, "disk.filling", {{"directory", settings_.data_directory()}, {"used_percent", used_percent}, {"free_bytes", space->free_bytes},
+  log_event(LogLevel::Warn, "disk.filling", {{"directory", settings_.data_directory()}, {"used_percent", gauge_.used_percent()}, {"free_bytes", space.free_bytes},
                                              {"cure", "lower fileReservedTime, set retentionBytes, or give the directory more space"}});
+}
+
+Janitor::DiskState Janitor::disk_state() const {
+  return {disk_level_.load(std::memory_order_relaxed), disk_used_percent_.load(std::memory_order_relaxed), !wants_segment_.load(std::memory_order_relaxed)};
 }
 
 Status Janitor::write_last_snapshot() {

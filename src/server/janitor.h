@@ -11,6 +11,7 @@
 #include "broker/core.h"
 #include "runtime/monitor.h"
 #include "runtime/worker.h"
+#include "server/disk_gauge.h"
 #include "server/settings.h"
 #include "server/store.h"
 
@@ -33,6 +34,13 @@ class Janitor {
   void turn_ended();
   /// Any thread: the log's durable end has moved.
   void durable_moved();
+  /// How full the disk is; any thread.
+  struct DiskState {
+    broker::DiskLevel level = broker::DiskLevel::Ok;
+    std::int64_t used_percent = 0;
+    bool no_segment = false;   // no space for the log's next one
+  };
+  DiskState disk_state() const;
   /// After stop(): a last snapshot, of everything. The log must be flushed. Errors: Io, DiskFull.
   Status write_last_snapshot();
 
@@ -43,6 +51,8 @@ class Janitor {
   void snapshot(Now now);
   void release(Now now);
   void watch_disk(Now now);
+  void warn_of_disk(Now now, const storage::Disk::Space& space);
+  std::int64_t bytes_to_keep() const;
   Status write(const storage::Snapshot& snapshot);
 
   const Settings& settings_;
@@ -59,6 +69,9 @@ class Janitor {
   std::optional<broker::Core::Release> pending_release_;
   storage::Position last_snapshot_ = 0, snapshot_before_ = 0;
   std::int64_t snapshot_ms_ = 0, prepare_again_ms_ = 0, release_ms_ = 0, disk_ms_ = 0, disk_warned_ms_ = 0, sync_ms_ = 0;
+  DiskGauge gauge_;
+  std::atomic<broker::DiskLevel> disk_level_{broker::DiskLevel::Ok};
+  std::atomic<std::int64_t> disk_used_percent_{0};
   std::unique_ptr<runtime::Worker> worker_;
 };
 

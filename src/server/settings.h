@@ -36,6 +36,10 @@ struct Settings {
   std::int64_t file_reserved_hours = 72;
   std::int64_t retention_bytes = 0;
   std::int64_t disk_max_used_percent = 75;
+  std::int64_t disk_tight_percent = 85;
+  std::int64_t disk_full_percent = 90;
+  std::int64_t disk_enough_bytes = 10LL << 30;
+  bool delete_when_tight = false;
   std::int64_t snapshot_interval_s = 60;
   std::int64_t snapshot_bytes = 64 << 20;
   // ---- messages, topics, groups

@@ -28,10 +28,16 @@ struct LogOptions {
   std::int64_t first_segment_bytes = 16 << 20;   // of the first segment of a new store; the second is four times that
   std::int64_t ring_bytes = 64 << 20;            // resident tail, power of two, at least 64 KiB
   std::uint32_t record_bytes_max = 32 << 20;     // payload; also bounded by ring_bytes / 4
+  /// When the disk has no space for a next segment, so much of the current one's end (an eighth of it at most) is kept from ordinary
+  /// appends, so that verdicts, offsets and deletions still find room.
+  std::int64_t reserve_bytes = 16 << 20;
   /// Called by prepare_next between pieces of 1 MiB: sleep here, so that zeroing leaves the disk to the writes that somebody waits for. Not
   /// called while an append waits for the segment. May be empty.
   std::function<void()> prepare_pause = {};
 };
+
+/// Whether an append may use what is kept back on a full disk (LogOptions::reserve_bytes).
+enum class Claim : std::uint8_t { Ordinary, OnReserve };
 
 /// A record as a reader sees it. `payload` points into the ReadBuffer (or the caller's memory) and is valid until its next use.
 struct RecordView {
@@ -96,7 +102,8 @@ class Log {
   /// True if `bytes` more payload in up to `records` records fits now into one batch, in the ring and in the current or next segment.
   /// Where the current segment has no room it rolls to the next one, which closes an open batch (end() then moves on). When false,
   /// ask `refusal()` why: Busy (the flusher is behind; an open batch must be closed for it to go on), DiskFull (no next segment; again
-  /// after prepare_next succeeded), Io (poisoned), InvalidArgument (more than half the ring).
+  /// after prepare_next succeeded), Io (poisoned), InvalidArgument (more than half the ring). Makes an ordinary claim; what it promised is
+  /// then reserved OnReserve, because the disk may be found full in between.
   bool room_for(std::int64_t bytes, int records);
   Error refusal() const;
   /// Makes room for one record in the open batch (opening one if need be) and returns its payload to be filled in place; `position()` of
@@ -107,7 +114,7 @@ class Log {
     Position position;
     MutableBytes payload;
   };
-  Result<Reservation> reserve(RecordType type, std::uint32_t payload_bytes);
+  Result<Reservation> reserve(RecordType type, std::uint32_t payload_bytes, Claim claim = Claim::Ordinary);
   /// Seals the reserved record: checksum and padding.
   void finish();
   /// Ends the open batch, if any; from now on flush() may write it. Returns the end of the log.

@@ -39,14 +39,21 @@ Status Log::Impl::claim_ring(Position to) {
   return Done{};
 }
 
+/// What ordinary appends leave free at a segment's end while there is no next one.
+std::int64_t Log::Impl::reserve_of(const Segment& segment) const { return std::min(options.reserve_bytes, segment.header.capacity / 8); }
+
 /// Room for `bytes` more in one batch: in the open one, or in a new one (whose BATCH record is not counted in `bytes`).
-Status Log::Impl::make_room(std::int64_t bytes) {
+Status Log::Impl::make_room(std::int64_t bytes, Claim claim) {
   if (poisoned.load(std::memory_order_acquire)) return poison_error();
   if (bytes + kBatchRecordBytes > batch_bytes_max()) {
     return Error{ErrorCode::InvalidArgument, std::to_string(bytes) + " bytes in one batch of the log, at most " +
                                                  std::to_string(batch_bytes_max()) + " are possible; enlarge ring_bytes"};
   }
   const std::int64_t header = batch_begin == kNoPosition ? kBatchRecordBytes : 0;
+  if (claim == Claim::Ordinary && disk_full.load(std::memory_order_acquire) && next + header + bytes > active->header.limit() - reserve_of(*active)) {
+    return Error{ErrorCode::DiskFull, "no space for the log's next segment, and the rest of this one is kept for verdicts and offsets; free space or let "
+                                      "retention delete old segments"};
+  }
   if (next + header + bytes > active->header.limit()) {
     close_batch(last_wall_ms);
     while (next + kBatchRecordBytes + bytes > active->header.limit()) HM_TRY_STATUS(roll(kBatchRecordBytes + bytes));
@@ -82,21 +89,21 @@ Position Log::Impl::close_batch(std::int64_t wall_ms) {
 
 bool Log::room_for(std::int64_t bytes, int records) {
   HM_CHECK(impl_->recovered && impl_->reserved == kNoPosition);
-  Status room = impl_->make_room(bytes + records * (kRecordHeaderBytes + 7));
+  Status room = impl_->make_room(bytes + records * (kRecordHeaderBytes + 7), Claim::Ordinary);
   if (!room.ok()) impl_->refusal = std::move(room).error();
   return room.ok();
 }
 
 Error Log::refusal() const { return impl_->refusal; }
 
-Result<Log::Reservation> Log::reserve(RecordType type, std::uint32_t payload_bytes) {
+Result<Log::Reservation> Log::reserve(RecordType type, std::uint32_t payload_bytes, Claim claim) {
   Impl& log = *impl_;
   HM_CHECK(log.recovered && log.reserved == kNoPosition);
   if (payload_bytes > log.payload_bytes_max()) {
     return Error{ErrorCode::InvalidArgument, "a record of " + std::to_string(payload_bytes) + " bytes; the log takes at most " +
                                                  std::to_string(log.payload_bytes_max())};
   }
-  Status room = log.make_room(record_bytes(payload_bytes));
+  Status room = log.make_room(record_bytes(payload_bytes), claim);
   if (!room.ok()) {
     log.refusal = room.error();
     return std::move(room).error();

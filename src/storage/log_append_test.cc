@@ -273,6 +273,51 @@ TEST(LogAppend, DropsWholeSegmentsOnly) {
   EXPECT_EQ(world.log->first_position(), first);
 }
 
+TEST(LogAppend, AFullDiskKeepsAReserveForWhatMayUseIt) {
+  World world;
+  world.open();
+  world.disk.set_capacity(100 << 10);
+  EXPECT_EQ(world.log->prepare_next().error().code, ErrorCode::DiskFull);
+  const std::string small = text(40, 1);
+  const auto add = [&](Claim claim) {
+    const auto place = world.log->reserve(RecordType::Message, static_cast<std::uint32_t>(small.size()), claim);
+    if (!place.ok()) return place.error().code;
+    std::memcpy(place->payload.data(), small.data(), small.size());
+    world.log->finish();
+    world.appended.emplace_back(place->position, small);
+    return ErrorCode::Internal;  // none
+  };
+  while (add(Claim::Ordinary) == ErrorCode::Internal) {
+  }
+  EXPECT_EQ(add(Claim::Ordinary), ErrorCode::DiskFull);
+  EXPECT_FALSE(world.log->room_for(1, 1));
+  std::int64_t kept = 0;
+  while (add(Claim::OnReserve) == ErrorCode::Internal) kept++;
+  EXPECT_GE(kept * 72, (64 << 10) / 8 - 72) << "an eighth of the segment";
+  EXPECT_EQ(add(Claim::OnReserve), ErrorCode::DiskFull);
+  EXPECT_FALSE(world.log->poisoned());
+  world.log->close_batch(1);
+  world.flush();
+
+  world.disk.set_capacity(10 << 20);
+  ASSERT_TRUE(world.log->prepare_next().ok());
+  EXPECT_EQ(add(Claim::Ordinary), ErrorCode::Internal);
+  world.log->close_batch(2);
+  world.flush();
+  world.crash(Loss::Everything);
+  world.reopen();
+  EXPECT_EQ(world.recovered, world.appended);
+}
+
+TEST(LogAppend, WithANextSegmentReadyNothingIsKeptBack) {
+  World world;
+  world.open();
+  ASSERT_TRUE(world.log->prepare_next().ok());
+  world.disk.set_capacity(100 << 10);
+  while (world.log->end() < (60 << 10)) world.append(text(100, 1));  // the last eighth of the first segment
+  EXPECT_EQ(world.log->segments().size(), 1u);
+}
+
 TEST(LogAppend, BadOptionsAreRefused) {
   SimDisk disk;
   testkit::SeededRandom random(1);

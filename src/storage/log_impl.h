@@ -103,7 +103,8 @@ struct Log::Impl {
   mutable Counters counters;
 
   // log_append.cc
-  Status make_room(std::int64_t bytes);
+  Status make_room(std::int64_t bytes, Claim claim);
+  std::int64_t reserve_of(const Segment& segment) const;
   Status claim_ring(Position to);
   Position unwritten_begin() const;
   void begin_batch();
