@@ -9,7 +9,7 @@
 namespace halfmoon::broker {
 
 Core::Impl::Impl(storage::Log& log_, Random& random_, Outbound& outbound_, TopicListener& listener_, CoreOptions options_)
-    : log(log_), random(random_), outbound(outbound_), listener(listener_), options(std::move(options_)), locks(options.lock_ms) {
+    : log(log_), random(random_), outbound(outbound_), listener(listener_), options(std::move(options_)), ended(options.verdicts_remembered), locks(options.lock_ms) {
   if (options.delay_levels_ms.empty()) options.delay_levels_ms.assign(kDefaultDelayLevelsMs.begin(), kDefaultDelayLevelsMs.end());
 }
 
@@ -63,8 +63,7 @@ Status Core::start() {
   std::make_heap(s.timers.begin(), s.timers.end());
   s.replayed_timers.clear();
   for (auto& [name, topic] : s.topics) s.listener.topic_changed(topic->config, s.topics_version);
-  for (auto& [position, half] : s.halves)
-    if (half.state == HalfState::Pending) s.schedule_check(position, half, std::max(half.next_check_ms, s.now.wall_ms));
+  s.book_start = s.now;
   s.started = true;
   return Done{};
 }
@@ -103,7 +102,7 @@ void Core::Impl::tick() {
 std::int64_t Core::Impl::next_due_mono_ms() const {
   std::int64_t due = std::min(offsets_due_mono_ms, clients_due_mono_ms);
   if (!timers.empty()) due = std::min(due, mono_of_wall(timers.front().due_ms));
-  if (!check_heap.empty()) due = std::min(due, mono_of_wall(check_heap.front().at_ms));
+  if (book.next_due_ms() != kNever) due = std::min(due, now.mono_ms + (book.next_due_ms() - book_ms()));
   if (!pull_deadlines.empty()) due = std::min(due, pull_deadlines.front().at_mono_ms);
   return due;
 }
@@ -132,7 +131,7 @@ Result<Core::Release> Core::release(const RetentionPolicy& policy) { return impl
 CoreCounters Core::counters() const {
   const Impl& s = *impl_;
   CoreCounters c = s.count;
-  c.halves_pending = static_cast<std::int64_t>(s.halves.size());
+  c.halves_pending = static_cast<std::int64_t>(s.book.size());
   c.delayed_pending = static_cast<std::int64_t>(s.timers.size());
   c.topics = static_cast<std::int64_t>(s.topics.size());
   c.groups = static_cast<std::int64_t>(s.groups.size());

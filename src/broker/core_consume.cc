@@ -356,7 +356,7 @@ Status Core::heartbeat(const Heartbeat& beat) {
   if (s.clients_due_mono_ms == kNever) s.clients_due_mono_ms = s.now.mono_ms + s.options.client_timeout_ms;
   // Half messages that found nobody to ask are asked about now.
   for (const std::string& group : beat.producer_groups)
-    if (const auto it = s.producer_group_ids.find(group); it != s.producer_group_ids.end()) s.dispatch_checks(it->second);
+    if (const auto known_group = s.book.find_group(group)) s.dispatch_checks(*known_group);
   return Done{};
 }
 
@@ -366,7 +366,7 @@ void Core::unregister(ChannelId channel, std::string_view client_id, std::string
 
 void Core::channel_closed(ChannelId channel) {
   impl_->tell_consumers(impl_->clients.channel_closed(channel));
-  impl_->checks_outstanding.erase(static_cast<std::uint64_t>(channel));
+  impl_->book.close_channel(channel);
 }
 
 Result<std::vector<std::string>> Core::consumer_ids(std::string_view group) {

@@ -19,11 +19,13 @@
 #include "broker/clients.h"
 #include "broker/core.h"
 #include "broker/delay.h"
+#include "broker/ended_halves.h"
 #include "broker/fifo.h"
 #include "broker/queue_index.h"
 #include "broker/queue_locks.h"
 #include "broker/records.h"
 #include "broker/tag_filter.h"
+#include "broker/transaction_book.h"
 #include "broker/transaction_state.h"
 #include "model/names.h"
 #include "model/properties.h"
@@ -74,38 +76,6 @@ struct Group {
   std::map<std::pair<std::uint32_t, std::int32_t>, OffsetState> offsets;  // (topic id, queue)
 };
 
-/// A half message that has no final verdict.
-struct Half {
-  std::uint64_t key_hash = 0;             // of its UNIQ_KEY
-  std::int64_t half_offset = 0;
-  std::int64_t created_ms = 0;            // broker's wall clock
-  std::int64_t delay = 0;                 // > 0: not before this wall time; < 0: -delay ms after the commit; 0: at once
-  std::int64_t next_check_ms = 0;         // wall; kNever while it waits in its group's `ready`
-  ChannelId sender{};
-  ChannelId asked{};                      // outstanding check, 0 if none
-  std::uint32_t topic = 0;
-  std::uint32_t group = 0;                // index into producer_groups
-  std::uint32_t bytes = 0;
-  std::int32_t queue_id = 0;
-  std::int32_t tag_hash = 0;
-  std::uint16_t answered = 0;             // checks that a producer answered with "unknown"
-  HalfState state = HalfState::Pending;
-  bool ready = false;                     // listed in its group's `ready`
-};
-
-/// A verdict that was given, remembered so that its repetition succeeds and its contrary is refused.
-struct EndedHalf {
-  std::uint64_t key_hash = 0;
-  std::int64_t half_offset = 0;
-  std::uint32_t group = 0;
-  HalfState state = HalfState::Committed;
-};
-
-struct ProducerGroup {
-  std::string name;
-  std::deque<storage::Position> ready;    // half messages to be asked about, oldest first; waits here while nobody can be asked
-};
-
 /// Something that becomes visible later; ordered by due time, then position.
 struct Timer {
   std::int64_t due_ms = 0;
@@ -116,12 +86,6 @@ struct Timer {
   std::int32_t tag_hash = 0;
   std::uint32_t bytes = 0;
   bool operator<(const Timer& o) const { return due_ms != o.due_ms ? due_ms > o.due_ms : target > o.target; }  // for a min-heap
-};
-
-struct CheckDue {
-  std::int64_t at_ms = 0;
-  storage::Position half = 0;
-  bool operator<(const CheckDue& o) const { return at_ms != o.at_ms ? at_ms > o.at_ms : half > o.half; }
 };
 
 struct ParkedPull {
@@ -170,6 +134,7 @@ struct Core::Impl {
   CoreOptions options;
   Now now;
   bool started = false;
+  Now book_start;                         // of start()
   std::string stopped_why;                // not empty: nothing new is accepted
   DiskLevel disk_level = DiskLevel::Ok;
   CoreCounters count;
@@ -180,10 +145,9 @@ struct Core::Impl {
   model::DataVersion topics_version;
   ByName<Group> groups;
   model::DataVersion groups_version;
-  boost::unordered_flat_map<storage::Position, Half> halves;
+  TransactionBook book;                        // half messages without a final verdict; its clock is book_ms()
   std::int64_t next_half_offset = 0;
-  boost::unordered_flat_map<storage::Position, EndedHalf> ended;
-  std::deque<storage::Position> ended_order;   // oldest first, at most options.verdicts_remembered
+  EndedHalves ended;                           // at most options.verdicts_remembered
   std::vector<Timer> timers;                   // heap
   boost::unordered_flat_map<storage::Position, Timer> replayed_timers;  // by target, until start() makes the heap
   std::deque<CrossReference> cross_references; // by `by`
@@ -192,10 +156,6 @@ struct Core::Impl {
   // ---- tables of the moment
   ClientRegistry clients;
   QueueLocks locks;
-  std::vector<ProducerGroup> producer_groups;
-  ByName<std::uint32_t> producer_group_ids;
-  boost::unordered_flat_map<std::uint64_t, std::int32_t> checks_outstanding;  // channel -> checks without answer
-  std::vector<CheckDue> check_heap;
   std::vector<std::pair<Topic*, Queue*>> unshown;
   Fifo<WaitingSend> waiting_sends;
   Fifo<WaitingDone> waiting_dones;
@@ -252,23 +212,23 @@ struct Core::Impl {
   void send_reply(const SendRequest& request, Reply<SendResult> reply);
 
   // ---- core_transactions.cc
-  std::uint32_t producer_group_id(std::string_view name);
   /// Enters a half message as its image and properties say; the same when it is sent and when it is replayed.
   void add_half(storage::Position position, const model::MessageFields& fields, const model::KnownProperties& known, std::uint32_t bytes, const Topic& topic,
                 ChannelId sender);
   void end_transaction(const EndTransactionRequest& request, Reply<Done> reply);
-  Result<storage::Position> write_verdict(storage::Position position, Half& half, bool commit, std::uint8_t source);
+  Result<storage::Position> write_verdict(HalfSlot half, bool commit, std::uint8_t source);
   void apply_verdict(storage::Position record, const VerdictRecord& verdict);
-  void answered_unknown(storage::Position position, Half& half);
+  void answered_unknown(HalfSlot half);
+  void apply_checked(storage::Position record, const CheckedRecord& checked);
   void apply_parked(storage::Position record, const ParkedRecord& parked_record);
   void resume_transaction(std::int64_t half_position, Reply<Done> reply);
-  void check_answered(Half& half);
-  void schedule_check(storage::Position position, Half& half, std::int64_t at_ms);
-  void make_ready(storage::Position position, Half& half);
+  void apply_resumed(storage::Position record, const ResumedRecord& resumed);
   void dispatch_checks(std::uint32_t group);
-  std::optional<ChannelId> channel_to_ask(const Half& half, const std::string& group);
+  std::optional<ChannelId> channel_to_ask(HalfSlot half, const std::string& group);
   void run_due_checks();
-  void forget(storage::Position position, const Half& half, HalfState state);
+  /// The book's clock: the wall clock of the start, carried on by the monotonic one. Before the start: the wall clock of the log.
+  std::int64_t book_ms() const { return now.wall_ms + book_ahead_ms(); }
+  std::int64_t book_ahead_ms() const { return started ? (book_start.wall_ms + now.mono_ms - book_start.mono_ms) - now.wall_ms : 0; }
 
   // ---- core_schedule.cc
   void add_timer(const Timer& timer);

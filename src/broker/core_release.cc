@@ -58,18 +58,18 @@ Result<Core::Release> Core::Impl::release(const RetentionPolicy& policy) {
     for (auto& queue : topic->queues) dropped += queue->index.trim_below(boundary);
   while (!cross_references.empty() && cross_references.front().by < boundary) cross_references.pop_front();
   carried.forget_copies_below(boundary);
-  while (!ended_order.empty() && ended_order.front() < boundary) {
-    ended.erase(ended_order.front());
-    ended_order.pop_front();
-  }
+  ended.forget_below(boundary);
   log_event(LogLevel::Info, "log.released", {{"before", boundary}, {"messages", dropped}, {"carried", carried_records}, {"carried_bytes", carried_bytes}});
   return Release{boundary, last};
 }
 
 std::set<Position> Core::Impl::needed_below(Position boundary) const {
   std::set<Position> needed;
-  for (const auto& [position, half] : halves)
-    if (position < boundary) needed.insert(position);
+  book.walk(0, [&](HalfSlot half) {
+    if (book.at(half).position() >= boundary) return false;
+    needed.insert(book.at(half).position());
+    return true;
+  });
   for (const Timer& timer : timers) {
     if (timer.target < boundary) needed.insert(timer.target);
     if (timer.body < boundary) needed.insert(timer.body);

@@ -33,10 +33,7 @@ Status Core::Impl::replay(const storage::RecordView& record) {
     case RecordType::Checked: {
       const auto r = decode_checked(payload);
       if (!r) return malformed(at, "CHECKED");
-      if (const auto it = halves.find(r->half); it != halves.end()) {
-        it->second.answered = static_cast<std::uint16_t>(r->answered);
-        it->second.next_check_ms = r->wall_ms + options.check_interval_ms;
-      }
+      apply_checked(at, *r);
       return Done{};
     }
     case RecordType::Parked: {
@@ -48,11 +45,7 @@ Status Core::Impl::replay(const storage::RecordView& record) {
     case RecordType::Resumed: {
       const auto r = decode_resumed(payload);
       if (!r) return malformed(at, "RESUMED");
-      if (const auto it = halves.find(r->half); it != halves.end()) {
-        it->second.state = HalfState::Pending;
-        it->second.answered = 0;
-        it->second.next_check_ms = r->wall_ms;
-      }
+      apply_resumed(at, *r);
       return Done{};
     }
     case RecordType::Reference: {

@@ -8,7 +8,8 @@ namespace halfmoon::broker {
 
 namespace {
 
-constexpr std::uint32_t kSnapshotVersion = 1;
+// 1: without the position of the newest history record of a half message. Older versions are read, so that an upgrade starts from its snapshot.
+constexpr std::uint32_t kSnapshotVersion = 2;
 
 void put_text(Writer& w, std::string_view text) {
   w.le(static_cast<std::uint32_t>(text.size()));
@@ -103,38 +104,40 @@ std::string Core::Impl::encode_snapshot() const {
     }
   }
 
-  w.le(static_cast<std::uint32_t>(producer_groups.size()));
-  for (const ProducerGroup& group : producer_groups) put_text(w, group.name);
+  w.le(static_cast<std::uint32_t>(book.group_count()));
+  for (std::uint32_t group = 0; group < book.group_count(); group++) put_text(w, book.group_name(group));
   w.le(next_half_offset);
-  std::vector<storage::Position> half_positions;
-  for (const auto& [position, half] : halves) half_positions.push_back(position);
-  std::sort(half_positions.begin(), half_positions.end());
-  w.le(static_cast<std::uint32_t>(half_positions.size()));
-  for (const storage::Position position : half_positions) {
-    const Half& h = halves.find(position)->second;
-    w.le(position);
-    w.le(h.key_hash);
-    w.le(h.half_offset);
-    w.le(h.created_ms);
-    w.le(h.delay);
-    w.le(h.next_check_ms == kNever ? h.created_ms : h.next_check_ms);  // those that wait for a producer are asked first after a restart
-    w.le(id_of(h.topic));
-    w.le(h.group);
-    w.le(h.bytes);
-    w.le(h.queue_id);
-    w.le(h.tag_hash);
-    w.le(h.answered);
-    w.le(static_cast<std::uint8_t>(h.state));
-  }
-  w.le(static_cast<std::uint32_t>(ended_order.size()));
-  for (const storage::Position position : ended_order) {
-    const EndedHalf& e = ended.find(position)->second;
+  const std::int64_t ahead = book_ahead_ms();  // on disk the clock of all times is the wall clock
+  w.le(static_cast<std::uint32_t>(book.size()));
+  book.walk(0, [&](HalfSlot slot) {
+    const HalfMessage& h = book.at(slot);
+    const HalfOrigin& from = book.origin(slot);
+    w.le(h.position());
+    w.le(h.key_hash());
+    w.le(h.half_offset());
+    w.le(h.created_ms() - ahead);
+    w.le(book.delay(slot));
+    // Those that wait for a producer are asked first after a restart.
+    w.le((h.place() == HalfPlace::Scheduled ? h.due_ms() : h.created_ms()) - ahead);
+    w.le(h.last_event());
+    w.le(id_of(from.topic));
+    w.le(from.group);
+    w.le(h.bytes());
+    w.le(from.queue_id);
+    w.le(h.tag_hash());
+    w.le(h.answered());
+    w.le(static_cast<std::uint8_t>(h.state()));
+    return true;
+  });
+  w.le(static_cast<std::uint32_t>(ended.size()));
+  ended.walk([&](storage::Position position, const EndedHalf& e) {
     w.le(position);
     w.le(e.key_hash);
     w.le(e.half_offset);
     w.le(e.group);
     w.le(static_cast<std::uint8_t>(e.state));
-  }
+    w.le(e.last_event);
+  });
 
   std::vector<Timer> sorted = timers;
   std::sort(sorted.begin(), sorted.end(), [](const Timer& a, const Timer& b) { return b < a; });
@@ -160,7 +163,8 @@ std::string Core::Impl::encode_snapshot() const {
 Status Core::Impl::decode_snapshot(std::string_view payload) {
   const auto corrupt = [](const char* what) { return Error{ErrorCode::Corrupt, "the snapshot is malformed: " + std::string(what)}; };
   Reader in(as_bytes(payload));
-  if (in.le<std::uint32_t>() != kSnapshotVersion) return corrupt("unknown version");
+  const auto version = in.le<std::uint32_t>();
+  if (version < 1 || version > kSnapshotVersion) return corrupt("unknown version");
   now.wall_ms = in.le<std::int64_t>();
   const model::DataVersion stored_topics_version = get_version(in);
   const model::DataVersion stored_groups_version = get_version(in);
@@ -199,34 +203,42 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
       if (topic_of(topic)) group.offsets[{topic, queue}] = state;
     }
   }
-  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) producer_group_id(get_text(in));
+  for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) book.group_id(get_text(in));
   next_half_offset = in.le<std::int64_t>();
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
-    const auto position = in.le<std::int64_t>();
-    Half& h = halves[position];
+    NewHalf h;
+    h.position = in.le<std::int64_t>();
     h.key_hash = in.le<std::uint64_t>();
     h.half_offset = in.le<std::int64_t>();
     h.created_ms = in.le<std::int64_t>();
     h.delay = in.le<std::int64_t>();
-    h.next_check_ms = in.le<std::int64_t>();
+    const auto due_ms = in.le<std::int64_t>();
+    const auto last_event = version >= 2 ? in.le<std::int64_t>() : h.position;
     h.topic = in.le<std::uint32_t>();
     h.group = in.le<std::uint32_t>();
     h.bytes = in.le<std::uint32_t>();
     h.queue_id = in.le<std::int32_t>();
     h.tag_hash = in.le<std::int32_t>();
-    h.answered = in.le<std::uint16_t>();
-    h.state = static_cast<HalfState>(in.le<std::uint8_t>());
-    if (h.group >= producer_groups.size()) return corrupt("half message");
+    const auto answered = in.le<std::uint16_t>();
+    const auto state = static_cast<HalfState>(in.le<std::uint8_t>());
+    if (!in.ok()) break;
+    if (h.group >= book.group_count() || !topic_of(h.topic) || !topic_of(h.topic)->queue(h.queue_id)) return corrupt("half message");
+    const HalfSlot slot = book.add(h);
+    book.set_answered(slot, answered);
+    book.set_last_event(slot, last_event);
+    book.set_state(slot, state);
+    if (state == HalfState::Pending) book.schedule(slot, due_ms);
   }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     const auto position = in.le<std::int64_t>();
-    EndedHalf& e = ended[position];
-    e.key_hash = in.le<std::uint64_t>();
+    EndedHalf e;
+    e.key_hash = HalfMessage::kept(in.le<std::uint64_t>());
     e.half_offset = in.le<std::int64_t>();
     e.group = in.le<std::uint32_t>();
     e.state = static_cast<HalfState>(in.le<std::uint8_t>());
-    if (e.group >= producer_groups.size()) return corrupt("ended half message");
-    ended_order.push_back(position);
+    e.last_event = version >= 2 ? in.le<std::int64_t>() : position;
+    if (e.group >= book.group_count()) return corrupt("ended half message");
+    ended.put(position, e);
   }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     const Timer timer = get_timer(in);

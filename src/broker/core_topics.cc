@@ -48,11 +48,7 @@ void Core::Impl::apply_topic_deleted(std::string_view name) {
   for (auto& [group_name, group] : groups)
     std::erase_if(group.offsets, [&](const auto& item) { return item.first.first == gone.id; });
   // Its half messages go with it, as its messages do: a later verdict finds nothing.
-  boost::unordered::erase_if(halves, [&](auto& item) {
-    if (item.second.topic != gone.id) return false;
-    check_answered(item.second);
-    return true;
-  });
+  book.erase_topic(gone.id);
   locks.forget_topic(name);
   topic_by_id[gone.id] = nullptr;
   last_topic = nullptr;

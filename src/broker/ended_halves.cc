@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/ended_halves.h"
+
+namespace halfmoon::broker {
+
+void EndedHalves::put(storage::Position half, const EndedHalf& ended) {
+  by_position_[half] = ended;
+  order_.push_back(half);
+  while (static_cast<std::int64_t>(order_.size()) > remembered_max_) {
+    by_position_.erase(order_.front());
+    order_.pop_front();
+  }
+}
+
+const EndedHalf* EndedHalves::find(storage::Position half) const {
+  const auto it = by_position_.find(half);
+  return it == by_position_.end() ? nullptr : &it->second;
+}
+
+void EndedHalves::set_last_event(storage::Position half, storage::Position record) {
+  if (const auto it = by_position_.find(half); it != by_position_.end()) it->second.last_event = record;
+}
+
+void EndedHalves::forget_below(storage::Position position) {
+  while (!order_.empty() && order_.front() < position) {
+    by_position_.erase(order_.front());
+    order_.pop_front();
+  }
+}
+
+}  // namespace halfmoon::broker

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+
+#include "broker/transaction_state.h"
+#include "storage/position.h"
+
+namespace halfmoon::broker {
+
+/// A half message with its final verdict.
+struct EndedHalf {
+  std::uint64_t key_hash = 0;           // the 48 bits that HalfMessage keeps
+  std::int64_t half_offset = 0;
+  std::uint32_t group = 0;
+  HalfState state = HalfState::Committed;
+  storage::Position last_event = 0;     // position of the newest history record about it: its VERDICT, or what came later
+};
+
+/// The newest verdicts, so that their repetition succeeds and their contrary is refused. Oldest first, by the order of the verdicts.
+class EndedHalves {
+ public:
+  explicit EndedHalves(std::int64_t remembered_max) : remembered_max_(remembered_max) {}
+
+  void put(storage::Position half, const EndedHalf& ended);
+  /// nullptr if it is not remembered. Valid until the next change.
+  const EndedHalf* find(storage::Position half) const;
+  void set_last_event(storage::Position half, storage::Position record);
+  void forget_below(storage::Position position);
+  std::size_t size() const { return order_.size(); }
+  template <class F>
+  void walk(F f) const {
+    for (const storage::Position half : order_) f(half, by_position_.find(half)->second);
+  }
+
+ private:
+  std::int64_t remembered_max_;
+  boost::unordered_flat_map<storage::Position, EndedHalf> by_position_;
+  std::deque<storage::Position> order_;
+};
+
+}  // namespace halfmoon::broker
