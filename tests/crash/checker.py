@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The history of a run and the rules it must obey (C1 .. C10). The rules know nothing of a broker: self_check.py feeds them histories with
+"""The history of a run and the rules it must obey (C1 .. C16). The rules know nothing of a broker: self_check.py feeds them histories with
 faults in them. A queue is a log with explicit offsets, so every rule is one pass over it."""
 import collections
 
@@ -49,6 +49,8 @@ class History:
         self.offsets = []    # (group, topic, queue, "commit" or "query", value, acknowledged, life)
         self.violations = []  # seen at once: by readers and by the load
         self.read_count = 0
+        self.locks = self.topics_asked = 0
+        self.may_refuse = set()  # codes with which a send, a verdict or a commit may be refused in this run: a full disk's
         self.terminated = set()  # lives that ended by SIGTERM: their last requests may be refused
 
     def add(self, message):
@@ -88,7 +90,7 @@ def check(history):
         for offset in missing[:5]:
             violated("C4", -1, f"{topic}/{queue} has offsets {low} to {high - 1}, but {offset} holds nothing ({len(missing)} such)")
         for offset, seen in held.items():
-            (copies if topic.startswith("%RETRY%") else stands)[seen.id].append((topic, queue, offset, seen))
+            (copies if topic.startswith("%") else stands)[seen.id].append((topic, queue, offset, seen))
     for (topic, queue, offset), seen in history.reads.items():
         low, high, held = history.final.get((topic, queue), (0, 0, {}))
         if offset not in held and offset >= low:
@@ -105,14 +107,14 @@ def check(history):
             if (topic, queue) != (m.topic, m.queue):
                 violated("C2", m.life, f"{m.id} was sent to {m.topic}/{m.queue} and stands at {topic}/{queue} offset {offset}")
             check_content(m, seen, violated, f"{m.id} at {topic}/{queue} offset {offset}", set())
-        if m.outcome == "refused" and not (m.code == SHUTTING_DOWN and m.life in history.terminated):
+        if m.outcome == "refused" and m.code not in history.may_refuse and not (m.code == SHUTTING_DOWN and m.life in history.terminated):
             violated("C14", m.life, f"{m.id} ({m.kind}) was refused with code {m.code} in life {m.life}")
         if m.outcome == "refused" and here:
             violated("C2", m.life, f"{m.id} was refused with code {m.code} and stands at {m.topic}/{m.queue} offset {here[0][2]}")
         if len(here) > 1:
             violated("C7" if m.kind == "half" else "C2", m.life, f"{m.id} ({m.kind}) stands {len(here)} times: offsets {[h[2] for h in here]} of {m.topic}/{m.queue}")
         if m.kind == "half":
-            check_half(m, here, history.terminated, violated)
+            check_half(m, here, history, violated)
         elif m.outcome == "ok" and not here:
             violated("C1", m.life, f"{m.id} ({m.kind}), acknowledged in life {m.life}" + (f" at {m.topic}/{m.queue} offset {m.offset}" if m.offset is not None else "") +
                      ", is lost")
@@ -146,7 +148,7 @@ def check_due(m, from_ms, delay_ms, seen, violated, what):
         violated("C9", m.life, f"{what}, delayed by {delay_ms} ms, was there {early} ms before it was due")
 
 
-def check_half(m, here, terminated, violated):
+def check_half(m, here, history, violated):
     commits = [v for v in m.verdicts if v.kind == COMMIT]
     committed, rolled_back = m.accepted(COMMIT), m.accepted(ROLLBACK)
     said = ", ".join(f"{'commit' if v.kind == COMMIT else 'rollback'} by {v.how} in life {v.life}: {'no answer' if v.code is None else v.code}" for v in m.verdicts)
@@ -160,7 +162,7 @@ def check_half(m, here, terminated, violated):
         violated("C7", m.life, f"{m.id} was committed and is nowhere ({said})")
     if m.outcome == "ok":
         for v in m.verdicts:
-            if v.code not in (None, 0, 604) and not (v.code == SHUTTING_DOWN and v.life in terminated):
+            if v.code not in (None, 0, 604) and v.code not in history.may_refuse and not (v.code == SHUTTING_DOWN and v.life in history.terminated):
                 violated("C1", m.life, f"{m.id}, an acknowledged half message: a {'commit' if v.kind == COMMIT else 'rollback'} by {v.how} in life {v.life} was "
                          f"refused with code {v.code} ({v.remark})")
     decided = min((v.done_ms for v in m.verdicts if v.code in (0, 604) and v.kind != UNKNOWN), default=None)
@@ -170,14 +172,28 @@ def check_half(m, here, terminated, violated):
 
 
 def check_copies(m, copies, violated):
-    done, tried = sum(1 for b in m.backs if b[2] == "ok"), len([b for b in m.backs if b[2] != "refused"])
-    if not done <= len(copies) <= tried:
-        violated("C1" if len(copies) < done else "C2", m.life,
-                 f"{m.id} was sent back {tried} times, {done} acknowledged, and its retry topic holds it {len(copies)} times")
-    for _, _, offset, seen in copies:
-        check_content(m, seen, violated, f"the retry of {m.id} at offset {offset}", REMOVED)
-        if m.backs:
-            check_due(m, min(b[0] for b in m.backs), 1000, seen, violated, f"the retry of {m.id}")
+    """A message that was sent back stands in the group's retry topic, or at once among its dead letters, as was asked."""
+    for where, prefix in (("retry", "%RETRY%"), ("dead", "%DLQ%")):
+        backs = [b for b in m.backs if b[3] == where and b[2] != "refused"]
+        done, here = sum(1 for b in backs if b[2] == "ok"), [c for c in copies if c[0].startswith(prefix)]
+        if not done <= len(here) <= len(backs):
+            violated("C1" if len(here) < done else "C2", m.life,
+                     f"{m.id} was sent back ({where}) {len(backs)} times, {done} acknowledged, and the {prefix} topic holds it {len(here)} times")
+        for topic, _, offset, seen in here:
+            check_content(m, seen, violated, f"{m.id} in {topic} at offset {offset}", REMOVED)
+            if where == "retry" and backs:
+                check_due(m, min(b[0] for b in backs), 1000, seen, violated, f"the retry of {m.id}")
+
+
+def check_same(history, before, after):
+    """What a recovery of the same bytes gives: `before` and `after` are (final, offsets) of two drains with nothing but a kill -9 between."""
+    if before[1] != after[1]:
+        history.violations.append(Violation("C12", -1, f"offsets before the last kill: {before[1]}; after it: {after[1]}"))
+    for place in sorted(set(before[0]) | set(after[0])):
+        one, other = before[0].get(place), after[0].get(place)
+        if one != other:
+            ends = [(f[0], f[1], len(f[2])) if f else None for f in (one, other)]
+            history.violations.append(Violation("C12", -1, f"{place[0]}/{place[1]} differs before and after the last kill: (first, end, held) {ends[0]} and {ends[1]}"))
 
 
 def check_order(history, stands, violated):

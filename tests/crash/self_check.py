@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows that the checker can fail: a history as a faultless broker gives it has no violations, and each of these faults put into it has
 the violation it must have."""
-from checker import COMMIT, ROLLBACK, History, Message, Verdict, check
+from checker import COMMIT, ROLLBACK, History, Message, Verdict, check, check_same
 from remoting import Record
 
-GROUP, RETRY = "G", "%RETRY%G"
+GROUP, RETRY, DEAD = "G", "%RETRY%G", "%DLQ%G"
 FAULTS = []
 
 
@@ -44,8 +44,11 @@ class Story:
             for what, value in (("commit", 2 + life), ("query", 2 + life)):
                 self.history.offsets.append((GROUP, "P", 0, what, value, True, life))
             back = self.queues["P", 0][life][1]
-            back.backs.append([self.now, life, "ok"])
+            back.backs.append([self.now, life, "ok", "retry"])
             self.put(RETRY, 0, back, store_ms=self.now + 1000, props={**back.props, "RETRY_TOPIC": "P"})
+            dead = self.queues["P", 1][life][1]
+            dead.backs.append([self.now, life, "ok", "dead"])
+            self.put(DEAD, 0, dead, props={**dead.props, "RETRY_TOPIC": "P"})
             self.now += 10_000
             self.read(life)
 
@@ -112,6 +115,25 @@ def lost_delayed_message(s):
 def lost_retry(s):
     s.queues[RETRY, 0].pop()
     s.renumber(RETRY, 0)
+
+
+@fault("C1")
+def lost_dead_letter(s):
+    s.queues[DEAD, 0].pop()
+    s.renumber(DEAD, 0)
+
+
+@fault("C1")
+def dead_letter_among_the_retries(s):
+    r, m = s.queues[DEAD, 0].pop()
+    s.put(RETRY, 0, m, props=r.properties)
+    s.renumber(DEAD, 0)
+
+
+@fault("C2")
+def doubled_dead_letter(s):
+    r, m = s.queues[DEAD, 0][0]
+    s.put(DEAD, 0, m, props=r.properties)
 
 
 @fault("C1")
@@ -288,6 +310,21 @@ def offset_forgotten(s):
 @fault("C10")
 def offset_from_nowhere(s):
     s.history.offsets.append((GROUP, "P", 0, "query", 5, True, 3))
+
+
+@fault("C12")
+def another_state_after_the_same_bytes(s):
+    s.read(3, final=True)
+    before = dict(s.history.final), {}
+    s.put("P", 0, s.message("plain", "P", 0, 2))
+    s.history.final = {}
+    s.read(3, final=True)
+    check_same(s.history, before, (s.history.final, {}))
+
+
+@fault("C12")
+def another_offset_after_the_same_bytes(s):
+    check_same(s.history, ({}, {"P": 3}), ({}, {"P": 4}))
 
 
 def main():

@@ -15,6 +15,7 @@ from collections import namedtuple
 
 SEND_SHORT, PULL, QUERY_OFFSET, COMMIT_OFFSET, CREATE_TOPIC, HEARTBEAT = 310, 11, 14, 15, 17, 34
 SEND_BACK, END_TRANSACTION, CHECK, BATCH_SEND, RESUME_CHECK, MAX_OFFSET, MIN_OFFSET = 36, 37, 39, 320, 323, 30, 31
+LOCK, UNLOCK, DELETE_TOPIC = 41, 42, 215
 COMMIT, ROLLBACK, UNKNOWN = 8, 12, 0
 OK, PULL_NOT_FOUND, PULL_RETRY, PULL_MOVED = 0, 19, 20, 21
 
@@ -119,7 +120,12 @@ class Pending:
 
 
 class Connection:
-    """on_request(connection, Incoming) is called on the reading thread: it may send, it must not wait for an answer."""
+    """on_request(connection, Incoming) is called on the reading thread: it may send, it must not wait for an answer.
+
+    When `generation` grows, no connection made before hears anything any more: what comes on it is dropped, and it is lost. That is how a
+    test draws a line behind which no answer counts."""
+
+    generation = 0
 
     def __init__(self, address, on_request=None, timeout=10.0):
         host, port = address.rsplit(":", 1)
@@ -130,7 +136,7 @@ class Connection:
             raise Lost(f"cannot connect to {address}: {e}") from None
         self.socket.settimeout(None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.pending, self.incoming, self.closed = {}, [], False
+        self.pending, self.incoming, self.closed, self.born = {}, [], False, Connection.generation
         self.lock, self.writing = threading.Lock(), threading.Lock()
         self.opaques = itertools.count(1)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -192,7 +198,7 @@ class Connection:
                 total, header_length = struct.unpack(">II", head)
                 header_length &= 0xFFFFFF
                 data = stream.read(total - 4)
-                if len(data) < total - 4:
+                if len(data) < total - 4 or self.born != Connection.generation:
                     break
                 header = json.loads(data[:header_length])
                 ext, body = header.get("extFields") or {}, data[header_length:]
@@ -216,9 +222,13 @@ class Connection:
 
     # requests by name
 
+    @staticmethod
+    def topic_header(topic, queues=1):
+        return {"topic": topic, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues, "perm": 6,
+                "topicFilterType": "SINGLE_TAG", "topicSysFlag": 0, "order": "false"}
+
     def create_topic(self, topic, queues=1):
-        answer = self.request(CREATE_TOPIC, {"topic": topic, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues, "perm": 6,
-                                             "topicFilterType": "SINGLE_TAG", "topicSysFlag": 0, "order": "false"})
+        answer = self.request(CREATE_TOPIC, self.topic_header(topic, queues))
         if answer.code != OK:
             raise RuntimeError(f"create topic {topic}: {answer.code} {answer.remark}")
         return topic
@@ -231,6 +241,21 @@ class Connection:
         body = {"clientID": self.client_id, "producerDataSet": [{"groupName": producer}] if producer else [], "consumerDataSet": consumers,
                 "heartbeatFingerprint": 0, "withoutSub": False}
         return self.request(HEARTBEAT, {}, json.dumps(body).encode())
+
+    def delete_topic(self, topic):
+        return self.request(DELETE_TOPIC, {"topic": topic})
+
+    def lock_queues(self, group, queues):
+        """queues: (topic, queue id) pairs; returns those that this client holds now."""
+        answer = self.request(LOCK, {}, self._lock_body(group, queues))
+        return [(q["topic"], q["queueId"]) for q in json.loads(answer.body)["lockOKMQSet"]] if answer.code == OK else []
+
+    def unlock_queues(self, group, queues):
+        return self.request(UNLOCK, {}, self._lock_body(group, queues))
+
+    def _lock_body(self, group, queues):
+        named = [{"topic": topic, "brokerName": "broker-a", "queueId": queue} for topic, queue in queues]
+        return json.dumps({"consumerGroup": group, "clientId": self.client_id, "onlyThisBroker": False, "mqSet": named}).encode()
 
     @staticmethod
     def send_header(topic, queue, props, group="raw", batch=False, reconsume=0, born_ms=None):
