@@ -10,6 +10,7 @@ import collections
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -145,6 +146,9 @@ def finish(world):
     code = world.server.stop()
     if code != 0:
         world.violated("C14", f"after SIGTERM in the end the server ended with exit code {code}\n{world.server.tail()}")
+    verified = subprocess.run([world.server.program, "log", "verify", world.server.settings["storePathRootDir"]], capture_output=True, text=True, check=False)
+    if verified.returncode != 0:
+        world.violated("C12", f"halfmoon log verify ended with {verified.returncode}: {verified.stdout[-2000:]} {verified.stderr[-2000:]}")
 
 
 def campaign(world, options, dice, figures, cycle):
@@ -191,10 +195,13 @@ def run(options):
     kept = f"; data and log kept in {work}" if found and options.keep else ""
     if not kept:
         shutil.rmtree(work, ignore_errors=True)
-    return report(world.history, found, figures, options, seed, took, kept)
+    bad = report(world.history, found, figures, options, seed, took, kept)
+    print(f"{options.cycles - bad} passed, {bad} failed")
+    return 1 if bad else 0
 
 
 def report(history, found, figures, options, seed, took, kept):
+    """Prints what was found and what was done; returns the number of cycles to which a violation belongs."""
     for v in found[:options.show]:
         print(f"FAIL seed {seed}, life {v.life}: {v.rule}: {v.text}")
     if len(found) > options.show:
@@ -214,8 +221,7 @@ def report(history, found, figures, options, seed, took, kept):
     print(f"-- {held} messages in the queues, {history.read_count} reads; " + ", ".join(f"{v} {k}" for k, v in figures.items() if k != "restart ms") +
           f"; slowest restart {figures['restart ms']} ms; {took:.0f} s, checked in {time.monotonic() - took - options.began:.1f} s{kept}")
     bad = len({min(max(v.life, 0), options.cycles - 1) for v in found})
-    print(f"{options.cycles - bad} passed, {bad} failed")
-    return 1 if found else 0
+    return bad
 
 
 def main():
