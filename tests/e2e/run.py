@@ -4,7 +4,6 @@
 import argparse
 import collections
 import fnmatch
-import hashlib
 import json
 import os
 import random
@@ -18,6 +17,8 @@ import tempfile
 import threading
 import time
 import traceback
+
+from building import PRINTING, go_build, java, maven_build, say
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -159,29 +160,12 @@ class Apache:
 # ---------------------------------------------------------------- building the clients
 
 
-def say(text):
-    with PRINTING:
-        print(text, flush=True)
-
-
-PRINTING = threading.Lock()
-
-
-def step(what, command, **kw):
-    began = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **kw)
-    if done.returncode:
-        say(f"-- {what}: failed\n{done.stdout}")
-        sys.exit(1)
-    say(f"-- {what}  ({time.monotonic() - began:.1f} s)")
-
-
 def build_go(version):
     modfile, tags = GO[version]
     out = os.path.join(BUILD, "go-" + version)
     os.makedirs(out, exist_ok=True)
     source = os.path.join(HERE, "go")
-    command = ["go", "build", "-buildvcs=false", "-mod=readonly", "-modfile=" + modfile, "-o", out + os.sep]
+    options = ["-modfile=" + modfile]
     if tags:
         # The older client spells one option of article 003 differently: that word is replaced, nothing else.
         article = os.path.join(source, "articles", "003_consumer", "main.go")
@@ -193,44 +177,17 @@ def build_go(version):
         overlay = os.path.join(out, "overlay.json")
         with open(overlay, "w") as f:
             json.dump({"Replace": {article: replaced}}, f)
-        command += ["-tags", tags, "-overlay", overlay]
-    step(f"go build with rocketmq-client-go v2 v{version}", command + ["./..."], cwd=source, env=dict(os.environ, GOFLAGS=""))
+        options += ["-tags", tags, "-overlay", overlay]
+    go_build(f"go build with rocketmq-client-go v2 v{version}", source, out, *options)
 
 
 def build_java(version):
-    out = os.path.join(BUILD, "java-" + version)
-    source = os.path.join(HERE, "java")
-    digest = hashlib.sha256()
-    for folder, folders, files in os.walk(source):
-        folders.sort()
-        for name in sorted(files):
-            with open(os.path.join(folder, name), "rb") as f:
-                digest.update(name.encode() + b"\0" + f.read())
-    stamp = os.path.join(out, "stamp")
-    if os.path.exists(stamp) and open(stamp).read() == digest.hexdigest():
-        with open(os.path.join(out, "classpath")) as f:
-            if all(map(os.path.exists, f.read().split(os.pathsep))):
-                say(f"-- rocketmq-client {version}: built already")
-                return
-    command = ["mvn", "-q", "-B", "-f", os.path.join(source, "pom.xml"), "-Dclient=" + version, "-Dapi=" + JAVA[version], "-Dout=" + out,
-               "clean", "compile"]
-    offline = subprocess.run(command[:1] + ["-o"] + command[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    if offline.returncode:
-        step(f"mvn compile with rocketmq-client {version}, fetching what is missing", command)
-    else:
-        say(f"-- mvn compile with rocketmq-client {version}, offline")
-    with open(stamp, "w") as f:
-        f.write(digest.hexdigest())
+    maven_build(f"with rocketmq-client {version}", os.path.join(HERE, "java"), os.path.join(BUILD, "java-" + version), "-Dclient=" + version,
+                "-Dapi=" + JAVA[version])
 
 
 def java_command(version, work):
-    out = os.path.join(BUILD, "java-" + version)
-    with open(os.path.join(out, "classpath")) as f:
-        classpath = os.path.join(out, "classes") + os.pathsep + f.read().strip()
-    home = os.path.join(work, "home-java-" + version)
-    os.makedirs(home, exist_ok=True)
-    return ["java", "-Xmx320m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Duser.home=" + home, "-Drocketmq.client.logUseSlf4j=true",
-            "-Drocketmq.client.logRoot=" + home, "-Drocketmq.client.logLevel=ERROR", "-cp", classpath, "halfmoon.e2e.Main"]
+    return java(os.path.join(BUILD, "java-" + version), os.path.join(work, "home-java-" + version), "halfmoon.e2e.Main")
 
 
 def go_program(version, name):
