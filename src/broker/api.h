@@ -107,6 +107,13 @@ class Producing {
 
 enum class Verdict : std::uint8_t { Unknown, Commit, Rollback };
 
+/// What a verdict must name, read from a HALF record.
+struct HalfNames {
+  std::string producer_group;
+  std::string unique_key;
+  std::int64_t half_offset = 0;
+};
+
 struct EndTransactionRequest {
   std::string_view producer_group;
   std::int64_t half_position = 0;      // commitLogOffset
@@ -116,13 +123,17 @@ struct EndTransactionRequest {
   std::string_view message_id;         // the message's unique key, its offset id, or empty
   std::string_view transaction_id;     // likewise
   ChannelId channel{};
+  /// What MessageReader::forgotten_half said before the core was entered; `looked_up` is false where nobody asked it.
+  const HalfNames* names = nullptr;
+  bool looked_up = false;
 };
 
 class Transactions {
  public:
   virtual ~Transactions() = default;
-  /// Answered when the verdict is safe, also when it is given again. Errors: NotFound (no half message there), InvalidArgument (position, group
-  /// or id of another message; touches nothing), IllegalOperation (the contrary verdict is final).
+  /// Answered when the verdict is safe, also when it is given again. Errors: NotFound (no half message there, or not any more), InvalidArgument
+  /// (position, group or id of another message; touches nothing), IllegalOperation (the contrary verdict is final; said when that one is safe),
+  /// Busy (looked_up is false, and the verdict is so old that the names must be read).
   virtual void end_transaction(const EndTransactionRequest& request, Reply<Done> reply) = 0;
   /// A parked half message is asked about again. Errors: NotFound, IllegalOperation (not parked).
   virtual void resume_transaction(std::int64_t half_position, Reply<Done> reply) = 0;
@@ -364,6 +375,9 @@ class MessageReader {
   virtual Status render(Extent extent, std::string& out) = 0;
   /// The image of a half message as a producer is asked about it.
   virtual Status render_half(std::int64_t half_position, std::string& out) = 0;
+  /// The names of the half message at `half_position`, where the core may have had a verdict for it and forgotten them. nullptr: the core
+  /// knows by itself, or there is no half message at that place of the log. Errors: Corrupt, Io.
+  virtual Result<std::unique_ptr<HalfNames>> forgotten_half(std::int64_t half_position) = 0;
   /// The message that became visible at `position` (or the half, delayed message there). For positions that come from clients:
   /// anything but a message record is NotFound.
   virtual Result<std::unique_ptr<StoredMessage>> find(std::int64_t position) = 0;

@@ -19,7 +19,12 @@ Core::~Core() = default;
 
 // ------------------------------------------------------------------------------------------------------------------ life
 
-Status Core::restore(const storage::Snapshot& snapshot) { return impl_->decode_snapshot(snapshot.payload); }
+Status Core::restore(const storage::Snapshot& snapshot) {
+  HM_TRY_STATUS(impl_->decode_snapshot(snapshot.payload));
+  impl_->ended.not_sure_below(snapshot.position);  // of verdicts before it, only the newest are in it
+  impl_->publish_known_halves();
+  return Done{};
+}
 
 Status Core::replay(const storage::RecordView& record, std::int64_t batch_wall_ms) {
   impl_->now.wall_ms = std::max(impl_->now.wall_ms, batch_wall_ms);
@@ -89,6 +94,7 @@ std::int64_t Core::next_due_mono_ms() const { return impl_->next_due_mono_ms(); 
 void Core::Impl::tick() {
   fire_due();
   run_due_checks();
+  go_on_asking();
   expire_pulls();
   if (now.mono_ms >= offsets_due_mono_ms) flush_offsets();
   if (now.mono_ms >= clients_due_mono_ms) {
@@ -103,6 +109,8 @@ std::int64_t Core::Impl::next_due_mono_ms() const {
   std::int64_t due = std::min(offsets_due_mono_ms, clients_due_mono_ms);
   if (!timers.empty()) due = std::min(due, mono_of_wall(timers.front().due_ms));
   if (book.next_due_ms() != kNever) due = std::min(due, now.mono_ms + (book.next_due_ms() - book_ms()));
+  if (!groups_to_ask.empty()) due = now.mono_ms;
+  due = std::min(due, stalled_due_mono_ms);
   if (!pull_deadlines.empty()) due = std::min(due, pull_deadlines.front().at_mono_ms);
   return due;
 }
@@ -161,7 +169,7 @@ std::vector<QueueRef> Core::lock_queues(const LockRequest& request) {
 void Core::unlock_queues(const LockRequest& request) { impl_->locks.unlock(request); }
 
 std::unique_ptr<MessageReader> Core::make_reader() {
-  return make_message_reader(impl_->log, impl_->carried, {impl_->options.region, impl_->options.cluster, impl_->options.trace_on});
+  return make_message_reader({impl_->log, impl_->carried, impl_->halves_known_from}, {impl_->options.region, impl_->options.cluster, impl_->options.trace_on});
 }
 
 }  // namespace halfmoon::broker

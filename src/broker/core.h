@@ -29,7 +29,8 @@ struct CoreOptions {
   std::int64_t delay_max_ms = 3LL * 24 * 3600 * 1000;   // timerMaxDelaySec
   std::int64_t check_after_ms = 6000;                   // transactionTimeOut
   std::int64_t check_interval_ms = 30000;               // transactionCheckInterval
-  std::int32_t check_max = 15;                          // transactionCheckMax
+  std::int32_t check_max = 15;                          // transactionCheckMax; 0: no maximum by count
+  std::int64_t check_age_max_ms = 0;                    // a half message so old is parked when a check brings nothing new; 0: no maximum by age
   std::int32_t checks_outstanding_max = 64;             // per connection
   bool reject_transactions = false;                     // rejectTransactionMessage
   std::int64_t client_timeout_ms = 120000;

@@ -63,13 +63,13 @@ void Core::Impl::answer_when_safe(storage::Position position, Reply<SendResult> 
 }
 
 void Core::Impl::answer_when_safe(storage::Position position, Reply<Done> reply) {
-  if (reply) waiting_dones.push({position, std::move(reply)});
+  if (reply) waiting_dones.push({position, std::move(reply), Done{}});
 }
 
-void Core::Impl::answer_when_all_is_safe(Reply<Done> reply) {
+void Core::Impl::answer_when_all_is_safe(Reply<Done> reply, Result<Done> result) {
   if (!reply) return;
-  if (log.end() <= log.safe()) reply(Done{});
-  else answer_when_safe(log.end() - 1, std::move(reply));
+  if (log.end() <= log.safe()) reply(std::move(result));
+  else waiting_dones.push({log.end() - 1, std::move(reply), std::move(result)});
 }
 
 void Core::Impl::note_reference(storage::Position by, storage::Position body) {
@@ -103,7 +103,7 @@ void Core::Impl::safe_advanced() {
   }
   while (!waiting_dones.empty() && waiting_dones.front().position < safe) {
     WaitingDone done = waiting_dones.pop();
-    done.reply(Done{});
+    done.reply(std::move(done.result));
   }
   std::erase_if(unshown, [&](auto& item) {
     show(*item.first, *item.second);

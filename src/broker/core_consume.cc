@@ -356,17 +356,18 @@ Status Core::heartbeat(const Heartbeat& beat) {
   if (s.clients_due_mono_ms == kNever) s.clients_due_mono_ms = s.now.mono_ms + s.options.client_timeout_ms;
   // Half messages that found nobody to ask are asked about now.
   for (const std::string& group : beat.producer_groups)
-    if (const auto known_group = s.book.find_group(group)) s.dispatch_checks(*known_group);
+    if (const auto known_group = s.book.find_group(group)) s.dispatch_checks_to(*known_group, beat.channel);
   return Done{};
 }
 
 void Core::unregister(ChannelId channel, std::string_view client_id, std::string_view producer_group, std::string_view consumer_group) {
   impl_->tell_consumers(impl_->clients.unregister(channel, client_id, producer_group, consumer_group));
+  if (const auto known_group = impl_->book.find_group(producer_group)) impl_->ask_others(channel, *known_group);
 }
 
 void Core::channel_closed(ChannelId channel) {
   impl_->tell_consumers(impl_->clients.channel_closed(channel));
-  impl_->book.close_channel(channel);
+  impl_->ask_others(channel, std::nullopt);
 }
 
 Result<std::vector<std::string>> Core::consumer_ids(std::string_view group) {

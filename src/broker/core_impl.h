@@ -7,6 +7,7 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <boost/unordered/unordered_map.hpp>
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <limits>
@@ -27,6 +28,7 @@
 #include "broker/tag_filter.h"
 #include "broker/transaction_book.h"
 #include "broker/transaction_state.h"
+#include "broker/verdict_bits.h"
 #include "model/names.h"
 #include "model/properties.h"
 #include "storage/carried.h"
@@ -116,6 +118,7 @@ struct WaitingSend {
 struct WaitingDone {
   storage::Position position = 0;
   Reply<Done> reply;
+  Result<Done> result = Done{};
 };
 
 /// A visible record whose body lies in an older segment: the body must outlive its segment.
@@ -148,6 +151,8 @@ struct Core::Impl {
   TransactionBook book;                        // half messages without a final verdict; its clock is book_ms()
   std::int64_t next_half_offset = 0;
   EndedHalves ended;                           // at most options.verdicts_remembered
+  VerdictBits verdicts;                        // of all that are in the log
+  std::atomic<storage::Position> halves_known_from{0};  // for readers: ended.sure_from()
   std::vector<Timer> timers;                   // heap
   boost::unordered_flat_map<storage::Position, Timer> replayed_timers;  // by target, until start() makes the heap
   std::deque<CrossReference> cross_references; // by `by`
@@ -156,6 +161,9 @@ struct Core::Impl {
   // ---- tables of the moment
   ClientRegistry clients;
   QueueLocks locks;
+  std::set<std::uint32_t> groups_to_ask;       // producer groups with checks that did not fit into the last turn
+  std::set<std::uint32_t> groups_stalled;      // with checks that no producer could take; looked at each second, because room may come unseen
+  std::int64_t stalled_due_mono_ms = kNever;
   std::vector<std::pair<Topic*, Queue*>> unshown;
   Fifo<WaitingSend> waiting_sends;
   Fifo<WaitingDone> waiting_dones;
@@ -196,8 +204,8 @@ struct Core::Impl {
   std::int64_t index(Topic& topic, std::int32_t queue_id, const IndexEntry& entry);
   void answer_when_safe(storage::Position position, Reply<SendResult> reply, SendResult result);
   void answer_when_safe(storage::Position position, Reply<Done> reply);
-  /// For an answer that changes nothing but confirms what was asked before: that may not be safe yet.
-  void answer_when_all_is_safe(Reply<Done> reply);
+  /// For an answer that changes nothing but tells of what was done before: that may not be safe yet.
+  void answer_when_all_is_safe(Reply<Done> reply, Result<Done> result = Done{});
   void note_reference(storage::Position by, storage::Position body);
   void show(Topic& topic, Queue& queue);
   void safe_advanced();
@@ -216,6 +224,11 @@ struct Core::Impl {
   void add_half(storage::Position position, const model::MessageFields& fields, const model::KnownProperties& known, std::uint32_t bytes, const Topic& topic,
                 ChannelId sender);
   void end_transaction(const EndTransactionRequest& request, Reply<Done> reply);
+  /// A verdict for a half message that has one already, by what is known of that.
+  void answer_decided(HalfState state, const EndTransactionRequest& request, Reply<Done> reply);
+  /// The same where the core does not have the names any more.
+  void answer_forgotten(const EndTransactionRequest& request, Reply<Done> reply);
+  void refuse_verdict(Error error, Reply<Done> reply);
   Result<storage::Position> write_verdict(HalfSlot half, bool commit, std::uint8_t source);
   void apply_verdict(storage::Position record, const VerdictRecord& verdict);
   void answered_unknown(HalfSlot half);
@@ -223,9 +236,21 @@ struct Core::Impl {
   void apply_parked(storage::Position record, const ParkedRecord& parked_record);
   void resume_transaction(std::int64_t half_position, Reply<Done> reply);
   void apply_resumed(storage::Position record, const ResumedRecord& resumed);
-  void dispatch_checks(std::uint32_t group);
-  std::optional<ChannelId> channel_to_ask(HalfSlot half, const std::string& group);
+  bool checks_exhausted(HalfSlot half) const;
+  void park(HalfSlot half);
   void run_due_checks();
+  void go_on_asking();
+  void ask(HalfSlot half, ChannelId channel);
+  /// Asks about the group's line, as far as its producers have room.
+  void dispatch_checks(std::uint32_t group);
+  /// The same after `channel` got room: no other can have any.
+  void dispatch_checks_to(std::uint32_t group, ChannelId channel);
+  void note_stalled(std::uint32_t group);
+  std::optional<ChannelId> channel_to_ask(HalfSlot half, const std::string& group);
+  bool has_room(ChannelId channel) const { return book.outstanding(channel) < options.checks_outstanding_max; }
+  /// What the channel was asked and will not answer is asked of others at once.
+  void ask_others(ChannelId channel, std::optional<std::uint32_t> only_group);
+  void publish_known_halves() { halves_known_from.store(ended.sure_from(), std::memory_order_release); }
   /// The book's clock: the wall clock of the start, carried on by the monotonic one. Before the start: the wall clock of the log.
   std::int64_t book_ms() const { return now.wall_ms + book_ahead_ms(); }
   std::int64_t book_ahead_ms() const { return started ? (book_start.wall_ms + now.mono_ms - book_start.mono_ms) - now.wall_ms : 0; }

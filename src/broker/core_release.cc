@@ -59,6 +59,9 @@ Result<Core::Release> Core::Impl::release(const RetentionPolicy& policy) {
   while (!cross_references.empty() && cross_references.front().by < boundary) cross_references.pop_front();
   carried.forget_copies_below(boundary);
   ended.forget_below(boundary);
+  ended.not_sure_below(boundary);
+  publish_known_halves();
+  verdicts.forget_below(boundary);
   log_event(LogLevel::Info, "log.released", {{"before", boundary}, {"messages", dropped}, {"carried", carried_records}, {"carried_bytes", carried_bytes}});
   return Release{boundary, last};
 }

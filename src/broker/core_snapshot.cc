@@ -8,7 +8,7 @@ namespace halfmoon::broker {
 
 namespace {
 
-// 1: without the position of the newest history record of a half message. Older versions are read, so that an upgrade starts from its snapshot.
+// 1: without the newest history record of a half message, and without the verdicts by number. Older versions are read, so that an upgrade starts from its snapshot.
 constexpr std::uint32_t kSnapshotVersion = 2;
 
 void put_text(Writer& w, std::string_view text) {
@@ -138,6 +138,7 @@ std::string Core::Impl::encode_snapshot() const {
     w.le(static_cast<std::uint8_t>(e.state));
     w.le(e.last_event);
   });
+  verdicts.encode(w);
 
   std::vector<Timer> sorted = timers;
   std::sort(sorted.begin(), sorted.end(), [](const Timer& a, const Timer& b) { return b < a; });
@@ -239,7 +240,9 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
     e.last_event = version >= 2 ? in.le<std::int64_t>() : position;
     if (e.group >= book.group_count()) return corrupt("ended half message");
     ended.put(position, e);
+    if (version < 2) verdicts.put(e.half_offset, e.state, e.last_event);
   }
+  if (version >= 2 && !verdicts.decode(in)) return corrupt("verdicts");
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     const Timer timer = get_timer(in);
     add_timer(timer);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "broker/core_impl.h"
@@ -10,11 +11,30 @@ using storage::RecordType;
 
 namespace {
 
-// An id in END_TRANSACTION names the message by its unique key or by its offset id, or is left out.
-bool names(std::string_view id, std::uint64_t key_hash, storage::Position position) {
-  if (id.empty() || HalfMessage::kept(stable_hash(id)) == key_hash) return true;
-  return model::position_of_message_id(id) == position;
+// An id in END_TRANSACTION names the message by its unique key or by its offset id, or is left out. `is_key` compares with the unique key.
+template <class F>
+bool names(std::string_view id, storage::Position position, F is_key) {
+  return id.empty() || is_key(id) || model::position_of_message_id(id) == position;
 }
+
+/// What a half message is known by, to be compared with what a verdict names.
+struct Names {
+  std::string_view producer_group;
+  std::int64_t half_offset = 0;
+};
+template <class F>
+Status check_names(const Names& known, const EndTransactionRequest& request, F is_key) {
+  if (known.producer_group != request.producer_group) return Error{ErrorCode::InvalidArgument, "The producer group wrong"};
+  if (known.half_offset != request.half_offset) return Error{ErrorCode::InvalidArgument, "The transaction state table offset wrong"};
+  if (!names(request.message_id, request.half_position, is_key) || !names(request.transaction_id, request.half_position, is_key))
+    return Error{ErrorCode::InvalidArgument, "The message id names another message than the one at that offset"};
+  return Done{};
+}
+
+// So many checks go out in one turn, and so many become due, so that a million of them do not keep everybody else out.
+constexpr int kChecksPerTurn = 4096;
+// How often a line that nobody could take is looked at again, should room have come unseen (from checks of another group on the same connection).
+constexpr std::int64_t kStalledMs = 1000;
 
 constexpr std::int64_t kImmunityMaxSeconds = 100LL * 24 * 3600;
 
@@ -50,51 +70,79 @@ void Core::Impl::add_half(storage::Position position, const model::MessageFields
   half.bytes = bytes;
   half.tag_hash = model::tag_hash(known.tags);
   next_half_offset = fields.queue_offset + 1;
+  verdicts.note_half(half.half_offset, position);
   book.schedule(book.add(half), half.created_ms + check_after(known, options));
 }
 
 // --------------------------------------------------------------------------------------------------------------- verdicts
 
-void Core::Impl::end_transaction(const EndTransactionRequest& request, Reply<Done> reply) {
-  const auto answer = [&](Result<Done> result) {
-    if (!result.ok()) count.verdicts_refused++;
-    if (reply) reply(std::move(result));
-  };
-  const auto check_names = [&](std::uint32_t group, std::int64_t half_offset, std::uint64_t key_hash) -> Status {
-    if (book.group_name(group) != request.producer_group) return Error{ErrorCode::InvalidArgument, "The producer group wrong"};
-    if (half_offset != request.half_offset) return Error{ErrorCode::InvalidArgument, "The transaction state table offset wrong"};
-    if (!names(request.message_id, key_hash, request.half_position) || !names(request.transaction_id, key_hash, request.half_position))
-      return Error{ErrorCode::InvalidArgument, "The message id names another message than the one at that offset"};
-    return Done{};
-  };
-  if (auto writable = may_write(); !writable.ok()) return answer(std::move(writable).error());
+void Core::Impl::refuse_verdict(Error error, Reply<Done> reply) {
+  count.verdicts_refused++;
+  if (reply) reply(std::move(error));
+}
 
+void Core::Impl::end_transaction(const EndTransactionRequest& request, Reply<Done> reply) {
+  if (auto writable = may_write(); !writable.ok()) return refuse_verdict(std::move(writable).error(), std::move(reply));
   const HalfSlot half = book.find(request.half_position);
   if (half == kNoHalf) {
     const EndedHalf* final = ended.find(request.half_position);
-    if (!final) return answer(Error{ErrorCode::NotFound, "Find prepared transaction message failed"});
-    if (auto same = check_names(final->group, final->half_offset, final->key_hash); !same.ok()) return answer(std::move(same).error());
-    if (request.verdict == Verdict::Unknown) return answer(Done{});
-    const auto event = request.verdict == Verdict::Commit ? HalfEvent::Commit : HalfEvent::Rollback;
-    if (next_state(final->state, event).outcome == HalfOutcome::Repeated) {
-      count.verdicts_repeated++;
-      return answer_when_all_is_safe(std::move(reply));
-    }
-    return answer(Error{ErrorCode::IllegalOperation, final->state == HalfState::Committed ? "the transaction was committed already; a verdict is final"
-                                                                                          : "the transaction was rolled back already; a verdict is final"});
+    if (!final) return answer_forgotten(request, std::move(reply));
+    auto same = check_names({book.group_name(final->group), final->half_offset}, request,
+                            [&](std::string_view id) { return HalfMessage::kept(stable_hash(id)) == final->key_hash; });
+    if (!same.ok()) return refuse_verdict(std::move(same).error(), std::move(reply));
+    return answer_decided(final->state, request, std::move(reply));
   }
   const HalfMessage& h = book.at(half);
   const std::uint32_t group = book.origin(half).group;
-  if (auto same = check_names(group, h.half_offset(), h.key_hash()); !same.ok()) return answer(std::move(same).error());
+  auto same = check_names({book.group_name(group), h.half_offset()}, request, [&](std::string_view id) { return h.has_key_hash(stable_hash(id)); });
+  if (!same.ok()) return refuse_verdict(std::move(same).error(), std::move(reply));
   if (request.verdict == Verdict::Unknown) {
     // From the local transaction itself it says nothing new; from a check it is the answer, and counts.
     if (request.from_check && h.state() == HalfState::Pending && book.is_asked(half)) answered_unknown(half);
-    return answer(Done{});
+    if (reply) reply(Done{});
+    return;
   }
+  const ChannelId asked = book.asked_channel(half);
   auto record = write_verdict(half, request.verdict == Verdict::Commit, request.from_check ? 2 : 1);
-  if (!record.ok()) return answer(std::move(record).error());
-  dispatch_checks(group);
+  if (!record.ok()) return refuse_verdict(std::move(record).error(), std::move(reply));
+  if (asked != ChannelId{}) dispatch_checks_to(group, asked);
   answer_when_safe(*record, std::move(reply));
+}
+
+// The first verdict may not be safe yet: then neither is what a second one is told because of it.
+void Core::Impl::answer_decided(HalfState state, const EndTransactionRequest& request, Reply<Done> reply) {
+  if (request.verdict == Verdict::Unknown) {
+    if (reply) reply(Done{});
+    return;
+  }
+  const auto event = request.verdict == Verdict::Commit ? HalfEvent::Commit : HalfEvent::Rollback;
+  if (next_state(state, event).outcome == HalfOutcome::Repeated) {
+    count.verdicts_repeated++;
+    return answer_when_all_is_safe(std::move(reply));
+  }
+  count.verdicts_refused++;
+  answer_when_all_is_safe(std::move(reply),
+                          Error{ErrorCode::IllegalOperation, state == HalfState::Committed ? "the transaction was committed already; a verdict is final"
+                                                                                           : "the transaction was rolled back already; a verdict is final"});
+}
+
+void Core::Impl::answer_forgotten(const EndTransactionRequest& request, Reply<Done> reply) {
+  const auto state = verdicts.find(request.names ? request.names->half_offset : request.half_offset);
+  if (!request.names) {
+    if (request.half_position >= 0 && request.half_position < log.first_position())
+      return refuse_verdict({ErrorCode::NotFound, "Find prepared transaction message failed: the log begins at position " +
+                                                      std::to_string(log.first_position()) + " now, the half message at " +
+                                                      std::to_string(request.half_position) + " is no longer retained"},
+                            std::move(reply));
+    if (state && !request.looked_up && request.half_position < ended.sure_from())
+      return refuse_verdict({ErrorCode::Busy, "the verdict for this half message has just been put out of memory; ask again"}, std::move(reply));
+    return refuse_verdict({ErrorCode::NotFound, "Find prepared transaction message failed"}, std::move(reply));
+  }
+  auto same = check_names({request.names->producer_group, request.names->half_offset}, request,
+                          [&](std::string_view id) { return id == request.names->unique_key; });
+  if (!same.ok()) return refuse_verdict(std::move(same).error(), std::move(reply));
+  if (!state) return refuse_verdict({ErrorCode::NotFound, "Find prepared transaction message failed"}, std::move(reply));  // it went with its topic
+  answer_decided(*state, request, std::move(reply));
 }
 
 Result<storage::Position> Core::Impl::write_verdict(HalfSlot half, bool commit, std::uint8_t source) {
@@ -122,7 +170,10 @@ void Core::Impl::apply_verdict(storage::Position record, const VerdictRecord& v)
   const HalfMessage h = book.at(slot);
   const HalfOrigin from = book.origin(slot);
   book.erase(slot);
-  ended.put(v.half, {h.key_hash(), h.half_offset(), from.group, v.commit ? HalfState::Committed : HalfState::RolledBack, record});
+  const HalfState state = next_state(h.state(), v.commit ? HalfEvent::Commit : HalfEvent::Rollback).state;
+  ended.put(v.half, {h.key_hash(), h.half_offset(), from.group, state, record});
+  verdicts.put(h.half_offset(), state, record);
+  publish_known_halves();
   (v.commit ? count.committed : count.rolled_back)++;
   Topic* topic = topic_of(from.topic);
   if (!v.commit || !topic) return;
@@ -143,19 +194,31 @@ void Core::Impl::answered_unknown(HalfSlot half) {
   const CheckedRecord checked{h.position(), static_cast<std::uint32_t>(h.answered()) + 1, now.wall_ms};
   const auto answer = append(RecordType::Checked, encode(checked));
   if (!answer.ok()) return;  // asked again after the interval, as if it had not answered
+  const ChannelId asked = book.asked_channel(half);
   book.answered(half);
   apply_checked(*answer, checked);
   count.checks_answered++;
-  Topic* parked_topic = find_topic(model::kParkedTopic);
-  if (h.answered() >= options.check_max && parked_topic) {
-    const ParkedRecord r{h.position(), parked_topic->queue(0)->index.end(), now.wall_ms};
-    const auto record = append(RecordType::Parked, encode(r));
-    if (record.ok()) {
-      apply_parked(*record, r);
-      log_event(LogLevel::Warn, "transaction.parked", {{"position", h.position()}, {"group", book.group_name(group)}, {"answered", h.answered()}});
-    }
-  }
-  dispatch_checks(group);
+  if (checks_exhausted(half)) park(half);
+  dispatch_checks_to(group, asked);
+}
+
+bool Core::Impl::checks_exhausted(HalfSlot half) const {
+  const HalfMessage& h = book.at(half);
+  if (options.check_max > 0 && h.answered() >= options.check_max) return true;
+  return options.check_age_max_ms > 0 && book_ms() - h.created_ms() >= options.check_age_max_ms;
+}
+
+void Core::Impl::park(HalfSlot half) {
+  const HalfMessage& h = book.at(half);
+  const Topic* parked_topic = find_topic(model::kParkedTopic);
+  if (!parked_topic || next_state(h.state(), HalfEvent::ChecksExhausted).outcome != HalfOutcome::Applied) return;
+  const ParkedRecord r{h.position(), parked_topic->queue(0)->index.end(), now.wall_ms};
+  const auto record = append(RecordType::Parked, encode(r));
+  if (!record.ok()) return;  // goes on being asked about
+  book.answered(half);
+  apply_parked(*record, r);
+  log_event(LogLevel::Warn, "transaction.parked",
+            {{"position", h.position()}, {"group", book.group_name(book.origin(half).group)}, {"answered", h.answered()}});
 }
 
 void Core::Impl::apply_checked(storage::Position record, const CheckedRecord& r) {
@@ -204,19 +267,31 @@ void Core::Impl::apply_resumed(storage::Position record, const ResumedRecord& r)
 
 void Core::Impl::run_due_checks() {
   std::set<std::uint32_t> touched;
-  while (book.next_due_ms() <= book_ms()) {
+  for (int n = 0; n < kChecksPerTurn && book.next_due_ms() <= book_ms(); n++) {
     const HalfSlot half = book.next_due();
-    book.make_ready(half, TransactionBook::Line::Back);  // what was asked an interval ago and not answered does not count
     touched.insert(book.origin(half).group);
+    // Too old: but nobody's absence ends the asking, only a question that was asked and brought no answer.
+    if (options.check_age_max_ms > 0 && book.is_asked(half) && book_ms() - book.at(half).created_ms() >= options.check_age_max_ms) {
+      park(half);
+      if (book.at(half).state() != HalfState::Pending) continue;
+    }
+    book.make_ready(half, TransactionBook::Line::Back);  // what was asked an interval ago and not answered does not count
   }
   for (const std::uint32_t group : touched) dispatch_checks(group);
 }
 
+void Core::Impl::go_on_asking() {
+  for (const std::uint32_t group : std::exchange(groups_to_ask, {})) dispatch_checks(group);
+  if (now.mono_ms < stalled_due_mono_ms) return;
+  stalled_due_mono_ms = kNever;
+  for (const std::uint32_t group : std::exchange(groups_stalled, {}))
+    if (clients.has_producers(book.group_name(group))) dispatch_checks(group);  // else the next to register begins it
+}
+
 // The sender first, while it lives; else the group's producers in turn. nullopt: nobody there, or everybody has enough to answer.
 std::optional<ChannelId> Core::Impl::channel_to_ask(HalfSlot half, const std::string& group) {
-  const auto has_room = [&](ChannelId channel) { return book.outstanding(channel) < options.checks_outstanding_max; };
   const ChannelId sender = book.sender(half);
-  if (sender != ChannelId{} && clients.is_producer(group, sender) && has_room(sender)) return sender;
+  if (sender != ChannelId{} && has_room(sender) && clients.is_producer(group, sender)) return sender;
   std::optional<ChannelId> first;
   for (;;) {
     const auto channel = clients.next_producer(group);
@@ -226,16 +301,48 @@ std::optional<ChannelId> Core::Impl::channel_to_ask(HalfSlot half, const std::st
   }
 }
 
+void Core::Impl::ask(HalfSlot half, ChannelId channel) {
+  book.asked(half, channel);
+  book.schedule(half, book_ms() + options.check_interval_ms);  // asked again if no answer comes
+  count.checks_sent++;
+  const HalfMessage& h = book.at(half);
+  outbound.check_transaction({channel, h.position(), h.half_offset(), h.answered()});
+}
+
+void Core::Impl::note_stalled(std::uint32_t group) {
+  groups_stalled.insert(group);
+  if (stalled_due_mono_ms == kNever) stalled_due_mono_ms = now.mono_ms + kStalledMs;
+}
+
 void Core::Impl::dispatch_checks(std::uint32_t group) {
-  for (HalfSlot half = book.first_ready(group); half != kNoHalf; half = book.first_ready(group)) {
-    const auto channel = channel_to_ask(half, book.group_name(group));
-    if (!channel) return;  // goes on when a producer registers, or answers
-    book.asked(half, *channel);
-    book.schedule(half, book_ms() + options.check_interval_ms);  // asked again if no answer comes
-    count.checks_sent++;
-    const HalfMessage& h = book.at(half);
-    outbound.check_transaction({*channel, h.position(), h.half_offset(), h.answered()});
+  for (int n = 0; book.first_ready(group) != kNoHalf; n++) {
+    if (n == kChecksPerTurn) {
+      groups_to_ask.insert(group);
+      return;
+    }
+    const auto channel = channel_to_ask(book.first_ready(group), book.group_name(group));
+    if (!channel) return note_stalled(group);  // goes on when a producer registers, or answers
+    ask(book.first_ready(group), *channel);
   }
+}
+
+void Core::Impl::dispatch_checks_to(std::uint32_t group, ChannelId channel) {
+  if (book.first_ready(group) == kNoHalf || !clients.is_producer(book.group_name(group), channel)) return;
+  for (int n = 0; n < kChecksPerTurn && book.first_ready(group) != kNoHalf && has_room(channel); n++) ask(book.first_ready(group), channel);
+  if (book.first_ready(group) == kNoHalf) return;
+  if (has_room(channel)) groups_to_ask.insert(group);
+  else note_stalled(group);
+}
+
+void Core::Impl::ask_others(ChannelId channel, std::optional<std::uint32_t> only_group) {
+  std::set<std::uint32_t> touched;
+  const std::vector<HalfSlot> open = book.close_channel(channel, only_group);
+  for (auto it = open.rbegin(); it != open.rend(); ++it) {
+    if (book.at(*it).state() != HalfState::Pending) continue;
+    book.make_ready(*it, TransactionBook::Line::Front);
+    touched.insert(book.origin(*it).group);
+  }
+  for (const std::uint32_t group : touched) dispatch_checks(group);
 }
 
 }  // namespace halfmoon::broker

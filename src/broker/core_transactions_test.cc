@@ -306,6 +306,252 @@ TEST_F(Transaction, HalfMessageGoesWithItsTopic) {
   EXPECT_EQ(core->counters().halves_pending, 0);
 }
 
+TEST_F(Transaction, VerdictsAreKnownForAsLongAsTheLogHasTheHalfMessage) {
+  options.verdicts_remembered = 8;
+  restart();
+  std::vector<broker::SendResult> halves;
+  for (int i = 0; i < 100; i++) {
+    halves.push_back(half("T", "h" + std::to_string(i) + std::string(3000, '.')));
+    ASSERT_TRUE((i % 3 == 0 ? rollback(halves.back()) : commit(halves.back())).ok());
+  }
+  const auto open_one = half("T", "open");
+  for (int round = 0; round < 4; round++) {
+    const auto before = bodies("T").size();
+    for (std::size_t i = 0; i < halves.size(); i++) {
+      const auto& h = halves[i];
+      const auto key = std::string(h.unique_key.view());
+      const bool rolled_back = i % 3 == 0;
+      EXPECT_TRUE((rolled_back ? rollback(h) : commit(h)).ok()) << i;
+      EXPECT_EQ((rolled_back ? commit(h) : rollback(h)).error().code, ErrorCode::IllegalOperation) << i;
+      EXPECT_TRUE(end_transaction(h, Verdict::Unknown).ok());
+      EXPECT_TRUE(end_transaction(h, rolled_back ? Verdict::Rollback : Verdict::Commit, false, "PG", model::offset_message_id({}, h.position)).ok());
+      EXPECT_EQ(end_transaction(h, Verdict::Commit, false, "OTHER").error().code, ErrorCode::InvalidArgument);
+      EXPECT_EQ(end_transaction(h, Verdict::Commit, false, "PG", "KEY-other").error().code, ErrorCode::InvalidArgument);
+      auto mixed = h;
+      mixed.queue_offset = halves[(i + 3) % 100].queue_offset;
+      EXPECT_EQ(end_transaction(mixed, Verdict::Commit).error().code, ErrorCode::InvalidArgument);
+      mixed = h;
+      mixed.position += 8;
+      EXPECT_EQ(end_transaction(mixed, Verdict::Commit).error().code, ErrorCode::NotFound);
+    }
+    EXPECT_EQ(bodies("T").size(), before);
+    if (round == 1) snapshot();
+    if (round == 2) snapshot();
+    if (round < 2) crash();
+    else restart();
+  }
+  EXPECT_TRUE(commit(open_one).ok());
+}
+
+TEST_F(Transaction, VerdictOnWhatTheLogHasNoMoreIsToldSo) {
+  options.verdicts_remembered = 8;
+  restart();
+  const auto old = half("T", "old" + std::string(100, '.'));
+  const auto carried = half("T", "carried" + std::string(100, '.'));
+  commit(old);
+  std::vector<broker::SendResult> newer;
+  for (int i = 0; i < 150; i++) {
+    newer.push_back(half("T", "n" + std::to_string(i) + std::string(16 << 10, '.')));
+    commit(newer.back());
+  }
+  snapshot();
+  broker::Core::Release released;
+  turn([&] { released = *core->release({.keep_ms = 1LL << 40, .keep_bytes = 1 << 20}); });
+  flush();
+  ASSERT_GT(released.drop_before, old.position);
+  ASSERT_TRUE(log->drop_before(released.drop_before).ok());
+  for (int round = 0; round < 2; round++) {
+    const auto late = commit(old);
+    EXPECT_EQ(late.error().code, ErrorCode::NotFound);
+    EXPECT_NE(late.error().text.find("no longer retained"), std::string::npos) << late.error().text;
+    EXPECT_TRUE((round == 0 ? commit(carried) : end_transaction(carried, Verdict::Commit)).ok());
+    EXPECT_EQ(rollback(carried).error().code, ErrorCode::IllegalOperation);
+    EXPECT_TRUE(commit(newer.back()).ok());
+    // Push it out of what is remembered by name: then its copy is read.
+    for (int i = 0; i < 20; i++) commit(half("T", "x" + std::to_string(i)));
+    EXPECT_TRUE(commit(carried).ok());
+    EXPECT_EQ(rollback(carried).error().code, ErrorCode::IllegalOperation);
+    EXPECT_EQ(end_transaction(carried, Verdict::Commit, false, "OTHER").error().code, ErrorCode::InvalidArgument);
+    snapshot();
+    restart();
+  }
+}
+
+TEST_F(Transaction, ContraryVerdictIsRefusedOnlyWhenTheFirstIsSafe) {
+  const auto h = half("T", "h");
+  auto_flush = false;
+  std::vector<std::string> answers;
+  const auto give = [&](Verdict verdict) {
+    turn([&] {
+      broker::EndTransactionRequest r;
+      r.producer_group = "PG";
+      r.half_position = h.position;
+      r.half_offset = h.queue_offset;
+      r.verdict = verdict;
+      core->end_transaction(r, [&answers](Result<Done>&& result) {
+        answers.push_back(result.ok() ? "done" : result.error().code == ErrorCode::IllegalOperation ? "refused" : result.error().text);
+      });
+    });
+  };
+  give(Verdict::Commit);
+  give(Verdict::Rollback);
+  give(Verdict::Commit);
+  EXPECT_EQ(answers, (Names{}));
+  flush();
+  EXPECT_EQ(answers, (Names{"done", "refused", "done"}));
+  give(Verdict::Rollback);
+  EXPECT_EQ(answers.back(), "refused");
+}
+
+TEST_F(Transaction, WhatAConnectionWasAskedIsAskedOfAnotherWhenItCloses) {
+  producer(1);
+  producer(2);
+  const auto a = half("T", "a", {}, 1);
+  const auto b = half("T", "b", {}, 1);
+  advance(6000);
+  ASSERT_EQ(outbound.checks.size(), 2u);
+  advance(100);
+  disconnect(1);
+  ASSERT_EQ(outbound.checks.size(), 4u);
+  EXPECT_EQ(outbound.checks[2].half_position, a.position);
+  EXPECT_EQ(outbound.checks[3].half_position, b.position);
+  EXPECT_EQ(outbound.checks[2].channel, static_cast<broker::ChannelId>(2));
+  EXPECT_EQ(outbound.checks[2].times, 0);
+  disconnect(2);
+  advance(3600 * 1000);
+  EXPECT_EQ(outbound.checks.size(), 4u);
+  producer(3);
+  EXPECT_EQ(outbound.checks.size(), 6u);
+  EXPECT_EQ(core->counters().checks_answered, 0);
+}
+
+TEST_F(Transaction, ProducerThatUnregistersIsNotWaitedFor) {
+  producer(1);
+  producer(2);
+  half("T", "a", {}, 1);
+  advance(6000);
+  ASSERT_EQ(outbound.checks.size(), 1u);
+  turn([&] { core->unregister(static_cast<broker::ChannelId>(1), "producer-1", "PG", ""); });
+  ASSERT_EQ(outbound.checks.size(), 2u);
+  EXPECT_EQ(outbound.checks[1].channel, static_cast<broker::ChannelId>(2));
+}
+
+TEST_F(Transaction, ClockThatJumpsNeitherHastensNorDelaysACheck) {
+  producer(1);
+  half("T", "forward", {}, 1);
+  clock.set_wall(clock.now().wall_ms + 3600 * 1000);
+  tick();
+  EXPECT_TRUE(outbound.checks.empty());
+  advance(5999);
+  EXPECT_TRUE(outbound.checks.empty());
+  advance(1);
+  EXPECT_EQ(outbound.checks.size(), 1u);
+  clock.set_wall(clock.now().wall_ms - 7200 * 1000);
+  half("T", "back", {}, 1);
+  EXPECT_EQ(core->next_due_mono_ms(), clock.now().mono_ms + 6000);
+  advance(5999);
+  EXPECT_EQ(outbound.checks.size(), 1u);
+  advance(1);
+  EXPECT_EQ(outbound.checks.size(), 2u);
+}
+
+TEST_F(Transaction, DateSetBackDuringARestartDelaysACheckByNoMoreThanItsTime) {
+  half("T", "h");
+  advance(3000);
+  clock.set({.wall_ms = clock.now().wall_ms - 7200 * 1000, .mono_ms = 5});
+  crash();
+  producer(1);
+  advance(6000);
+  EXPECT_EQ(outbound.checks.size(), 1u);
+}
+
+TEST_F(Transaction, TimeBeforeARestartCounts) {
+  half("T", "h");
+  advance(3000);
+  clock.set({.wall_ms = clock.now().wall_ms + 1000, .mono_ms = 5});
+  snapshot();
+  crash();
+  producer(1);
+  advance(1999);
+  EXPECT_TRUE(outbound.checks.empty());
+  advance(1);
+  EXPECT_EQ(outbound.checks.size(), 1u);
+}
+
+TEST_F(Transaction, ParksByAgeOnceAQuestionBroughtNothing) {
+  options.check_max = 0;
+  options.check_age_max_ms = 60'000;
+  restart();
+  const auto alone = half("T", "alone");
+  advance(3600 * 1000);  // old, but nobody was there to be asked
+  EXPECT_EQ(core->counters().parked, 0);
+  producer(1);
+  EXPECT_EQ(outbound.checks.size(), 1u);
+  EXPECT_EQ(core->counters().parked, 0);
+  answer_unknown(alone);
+  EXPECT_EQ(core->counters().parked, 1);
+
+  half("T", "silent", {}, 1);
+  for (int i = 0; i < 3; i++) advance(i == 0 ? 6000 : 30'000);  // asked at 6, 36 and 66 s: the last finds it too old
+  EXPECT_EQ(outbound.checks.size(), 3u);
+  EXPECT_EQ(core->counters().parked, 2);
+  EXPECT_EQ(bodies("TRANS_CHECK_MAX_TIME_TOPIC"), (Names{"alone", "silent"}));
+
+  const auto chatty = half("T", "chatty", {}, 1);
+  advance(6000);
+  answer_unknown(chatty);
+  EXPECT_EQ(core->counters().parked, 2);
+  EXPECT_TRUE(commit(chatty).ok());
+}
+
+TEST_F(Transaction, NoMaximumByCountMeansAskingForEver) {
+  options.check_max = 0;
+  restart();
+  const auto h = half("T", "h");
+  for (int i = 0; i < 40; i++) {
+    producer(1);
+    advance(30'000);
+    EXPECT_TRUE(answer_unknown(h).ok());
+  }
+  EXPECT_EQ(core->counters().checks_answered, 40);
+  EXPECT_EQ(core->counters().parked, 0);
+}
+
+TEST_F(Transaction, FloodOfChecksIsSpreadOverTurns) {
+  options.checks_outstanding_max = 100'000;
+  restart();
+  for (int i = 0; i < 10'000; i++) half("T", "h" + std::to_string(i));
+  producer(1);
+  advance(6000);
+  EXPECT_LE(outbound.checks.size(), 4096u);
+  for (int i = 0; i < 2; i++) {
+    EXPECT_LE(core->next_due_mono_ms(), clock.now().mono_ms);
+    tick();
+  }
+  EXPECT_EQ(outbound.checks.size(), 10'000u);
+  EXPECT_GT(core->next_due_mono_ms(), clock.now().mono_ms);
+}
+
+TEST_F(Transaction, GroupThatSharesAConnectionGetsItsTurn) {
+  options.checks_outstanding_max = 1;
+  restart();
+  turn([&] {
+    broker::Heartbeat beat;
+    beat.channel = static_cast<broker::ChannelId>(1);
+    beat.client.client_id = "both";
+    beat.producer_groups = {"PG", "PG2"};
+    EXPECT_TRUE(core->heartbeat(beat).ok());
+  });
+  const auto a = half("T", "a", {}, 1);
+  advance(1);
+  ASSERT_TRUE(send("T", "b", {{"TRAN_MSG", "true"}, {"PGROUP", "PG2"}, {"UNIQ_KEY", "KEY-b"}}).ok());
+  advance(6000);
+  ASSERT_EQ(outbound.checks.size(), 1u);
+  EXPECT_TRUE(commit(a).ok());
+  advance(1000);
+  EXPECT_EQ(outbound.checks.size(), 2u);
+}
+
 TEST_F(Transaction, RejectedWhereConfiguredSo) {
   options.reject_transactions = true;
   restart();

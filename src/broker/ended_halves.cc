@@ -6,6 +6,8 @@ namespace halfmoon::broker {
 void EndedHalves::put(storage::Position half, const EndedHalf& ended) {
   by_position_[half] = ended;
   order_.push_back(half);
+  const std::int64_t old = static_cast<std::int64_t>(order_.size()) - 1 - remembered_max_ * 3 / 4;  // this one becomes old now
+  if (old >= 0) not_sure_below(order_[static_cast<std::size_t>(old)] + 1);
   while (static_cast<std::int64_t>(order_.size()) > remembered_max_) {
     by_position_.erase(order_.front());
     order_.pop_front();

@@ -3,6 +3,7 @@
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -21,7 +22,8 @@ struct EndedHalf {
   storage::Position last_event = 0;     // position of the newest history record about it: its VERDICT, or what came later
 };
 
-/// The newest verdicts, so that their repetition succeeds and their contrary is refused. Oldest first, by the order of the verdicts.
+/// The newest verdicts with the names that a verdict must give, so that a repetition is answered without reading the log. What it forgets is in
+/// VerdictBits and in the log. Oldest first, by the order of the verdicts.
 class EndedHalves {
  public:
   explicit EndedHalves(std::int64_t remembered_max) : remembered_max_(remembered_max) {}
@@ -31,6 +33,9 @@ class EndedHalves {
   const EndedHalf* find(storage::Position half) const;
   void set_last_event(storage::Position half, storage::Position record);
   void forget_below(storage::Position position);
+  /// Half messages at or above it are either without a verdict or remembered, and stay so while another quarter of `remembered_max` is put.
+  storage::Position sure_from() const { return sure_from_; }
+  void not_sure_below(storage::Position position) { sure_from_ = std::max(sure_from_, position); }
   std::size_t size() const { return order_.size(); }
   template <class F>
   void walk(F f) const {
@@ -39,6 +44,7 @@ class EndedHalves {
 
  private:
   std::int64_t remembered_max_;
+  storage::Position sure_from_ = 0;
   boost::unordered_flat_map<storage::Position, EndedHalf> by_position_;
   std::deque<storage::Position> order_;
 };

@@ -26,7 +26,8 @@ struct Overrides {
 
 class Reader final : public MessageReader {
  public:
-  Reader(const storage::Log& log, const storage::CarriedPositions& carried, const ServedConstants& constants) : log_(log), carried_(carried) {
+  Reader(const ReaderSources& sources, const ServedConstants& constants)
+      : log_(sources.log), carried_(sources.carried), halves_known_from_(sources.halves_known_from) {
     model::append_property(suffix_, model::property::kRegion, constants.region);
     model::append_property(suffix_, model::property::kTraceOn, constants.trace_on ? "true" : "false");
     model::append_property(suffix_, model::property::kCluster, constants.cluster);
@@ -42,6 +43,17 @@ class Reader final : public MessageReader {
     HM_TRY(RecordView, record, read(half_position, Trust::Index));
     if (record.type != RecordType::Half) return not_found(half_position);
     return render_chain(half_position, record, Serve::ToProducer, out);
+  }
+
+  Result<std::unique_ptr<HalfNames>> forgotten_half(std::int64_t half_position) override {
+    if (half_position < 0 || half_position >= halves_known_from_.load(std::memory_order_acquire)) return std::unique_ptr<HalfNames>();
+    auto record = read(half_position, Trust::Client);
+    if (!record.ok() && record.error().code != ErrorCode::NotFound) return std::move(record).error();
+    if (!record.ok() || record->type != RecordType::Half) return std::unique_ptr<HalfNames>();
+    const auto image = model::decode_image(record->payload);
+    const auto known = image ? model::scan_properties(image->properties) : std::nullopt;
+    if (!known) return Error{ErrorCode::Corrupt, "the message record at " + std::to_string(half_position) + " is malformed"};
+    return std::make_unique<HalfNames>(HalfNames{std::string(known->producer_group), std::string(known->unique_key), image->queue_offset});
   }
 
   Result<std::unique_ptr<StoredMessage>> find(std::int64_t position) override {
@@ -212,14 +224,15 @@ class Reader final : public MessageReader {
 
   const storage::Log& log_;
   const storage::CarriedPositions& carried_;
+  const std::atomic<Position>& halves_known_from_;
   storage::ReadBuffer buffer_;
   std::string suffix_, served_, topic_, properties_;
 };
 
 }  // namespace
 
-std::unique_ptr<MessageReader> make_message_reader(const storage::Log& log, const storage::CarriedPositions& carried, const ServedConstants& constants) {
-  return std::make_unique<Reader>(log, carried, constants);
+std::unique_ptr<MessageReader> make_message_reader(const ReaderSources& sources, const ServedConstants& constants) {
+  return std::make_unique<Reader>(sources, constants);
 }
 
 }  // namespace halfmoon::broker

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -17,7 +18,15 @@ struct ServedConstants {
   bool trace_on = true;
 };
 
-/// Reads messages out of the log for one thread; `log` and `carried` outlive it.
-std::unique_ptr<MessageReader> make_message_reader(const storage::Log& log, const storage::CarriedPositions& carried, const ServedConstants& constants);
+/// What readers share with the core, which alone changes it; all of it outlives them.
+struct ReaderSources {
+  const storage::Log& log;
+  const storage::CarriedPositions& carried;
+  /// The core knows the names of half messages at or above it; below, a verdict may have been forgotten.
+  const std::atomic<storage::Position>& halves_known_from;
+};
+
+/// Reads messages out of the log for one thread.
+std::unique_ptr<MessageReader> make_message_reader(const ReaderSources& sources, const ServedConstants& constants);
 
 }  // namespace halfmoon::broker

@@ -285,11 +285,12 @@ std::int64_t TransactionBook::outstanding(ChannelId channel) const {
   return it == channel_numbers_.end() ? 0 : static_cast<std::int64_t>(channels_[it->second].asked.size());
 }
 
-std::vector<HalfSlot> TransactionBook::close_channel(ChannelId channel) {
+std::vector<HalfSlot> TransactionBook::close_channel(ChannelId channel, std::optional<std::uint32_t> only_group) {
   const auto it = channel_numbers_.find(static_cast<std::uint64_t>(channel));
   if (it == channel_numbers_.end()) return {};
   const auto& asked_of_it = channels_[it->second].asked;
   std::vector<HalfSlot> open(asked_of_it.begin(), asked_of_it.end());
+  if (only_group) std::erase_if(open, [&](HalfSlot slot) { return origin(slot).group != *only_group; });
   std::sort(open.begin(), open.end(), [&](HalfSlot a, HalfSlot b) { return slots_[a].position_ < slots_[b].position_; });
   for (const HalfSlot slot : open) answered(slot);
   return open;

@@ -162,8 +162,8 @@ class TransactionBook {
   /// The check is answered, or not waited for any more.
   void answered(HalfSlot slot);
   std::int64_t outstanding(ChannelId channel) const;
-  /// The channel's unanswered half messages in order of position; they count as not asked from now on.
-  std::vector<HalfSlot> close_channel(ChannelId channel);
+  /// The channel's unanswered half messages (of one group, if it is given) in order of position; they count as not asked from now on.
+  std::vector<HalfSlot> close_channel(ChannelId channel, std::optional<std::uint32_t> only_group = std::nullopt);
 
   /// Bytes allocated for half messages and what belongs to them; without the names of groups.
   std::size_t bytes() const;

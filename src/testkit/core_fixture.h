@@ -189,8 +189,12 @@ class CoreFixture : public ::testing::Test {
   Outcome<Done> end_transaction(const broker::SendResult& half_result, broker::Verdict verdict, bool from_check = false,
                                const std::string& group = "PG", std::optional<std::string> id = std::nullopt) {
     Result<Done> answer = Error{ErrorCode::Internal, "not answered"};
+    const auto names = reader->forgotten_half(half_result.position);  // as the adapter does
+    EXPECT_TRUE(names.ok()) << names.error().text;
     turn([&] {
       broker::EndTransactionRequest r;
+      r.names = names.ok() ? names->get() : nullptr;
+      r.looked_up = true;
       r.producer_group = group;
       r.half_position = half_result.position;
       r.half_offset = half_result.queue_offset;

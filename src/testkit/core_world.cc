@@ -148,6 +148,10 @@ void CoreWorld::end_something() {
   (r.verdict == broker::Verdict::Commit ? m->commit_asked : r.verdict == broker::Verdict::Rollback ? m->rollback_asked : r.from_check) = true;
   if (m->delay_ms > 0 && r.verdict == broker::Verdict::Commit && m->not_before_ms == 0) m->not_before_ms = clock.now().wall_ms + m->delay_ms;
   const auto verdict = r.verdict;
+  const auto names = reader->forgotten_half(r.half_position);
+  if (!names.ok()) return complain("the half message cannot be read: " + names.error().text);
+  r.names = names->get();
+  r.looked_up = true;
   turn([&] {
     core->end_transaction(r, [this, m, verdict](Result<Done>&& result) {
       if (!result.ok()) return;

@@ -24,6 +24,12 @@ CoreStep end_transaction(const Request& request, Ticket ticket) {
     const auto number = static_cast<std::int32_t>(header->verdict);
     return refuse(ticket, {ErrorCode::InvalidArgument, "commitOrRollback is 8 (commit), 12 (rollback) or 0 (unknown), not " + std::to_string(number)});
   }
+  // Of an old verdict the core knows no names: they are read here, outside of it.
+  auto names = ticket.channel().reader().forgotten_half(header->position);
+  if (!names.ok()) {
+    ticket.fail(names.error(), kPlainStyle);
+    return {};
+  }
   const broker::EndTransactionRequest end{.producer_group = header->producer_group,
                                           .half_position = header->position,
                                           .half_offset = header->tran_state_table_offset,
@@ -31,8 +37,10 @@ CoreStep end_transaction(const Request& request, Ticket ticket) {
                                           .from_check = header->from_check,
                                           .message_id = header->msg_id,
                                           .transaction_id = header->transaction_id,
-                                          .channel = ticket.channel().id()};
-  return [end, ticket = std::move(ticket)](Turn& turn) mutable {
+                                          .channel = ticket.channel().id(),
+                                          .names = names->get(),
+                                          .looked_up = true};
+  return [end, names = *std::move(names), ticket = std::move(ticket)](Turn& turn) mutable {
     turn.ports().transactions.end_transaction(end, plain_reply(std::move(ticket), kPlainStyle));
   };
 }

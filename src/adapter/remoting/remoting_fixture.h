@@ -51,12 +51,18 @@ struct FakeConnection final : runtime::Connection {
 struct FakeReader final : broker::MessageReader {
   std::map<std::int64_t, std::string> images;   // by position
   std::map<std::int64_t, ErrorCode> failures;
+  std::map<std::int64_t, broker::HalfNames> forgotten;  // half messages whose names the core has no more
   Status render(broker::Extent extent, std::string& out) override {
     if (const auto failed = failures.find(extent.position); failed != failures.end()) return Error{failed->second, "unreadable"};
     out += images.contains(extent.position) ? images[extent.position] : "<" + std::to_string(extent.position) + ">";
     return Done{};
   }
   Status render_half(std::int64_t position, std::string& out) override { return render({position, 0}, out); }
+  Result<std::unique_ptr<broker::HalfNames>> forgotten_half(std::int64_t position) override {
+    if (const auto failed = failures.find(position); failed != failures.end()) return Error{failed->second, "unreadable"};
+    const auto found = forgotten.find(position);
+    return found == forgotten.end() ? nullptr : std::make_unique<broker::HalfNames>(found->second);
+  }
   Result<std::unique_ptr<broker::StoredMessage>> find(std::int64_t position) override {
     const auto found = images.find(position);
     if (found == images.end()) return Error{ErrorCode::NotFound, "nothing there"};
@@ -76,6 +82,7 @@ struct ReaderHandle final : broker::MessageReader {
   FakeReader& reader;
   Status render(broker::Extent e, std::string& out) override { return reader.render(e, out); }
   Status render_half(std::int64_t p, std::string& out) override { return reader.render_half(p, out); }
+  Result<std::unique_ptr<broker::HalfNames>> forgotten_half(std::int64_t p) override { return reader.forgotten_half(p); }
   Result<std::unique_ptr<broker::StoredMessage>> find(std::int64_t p) override { return reader.find(p); }
 };
 
@@ -120,7 +127,9 @@ class FakeBroker final : public broker::Producing, public broker::Transactions, 
   }
   void end_transaction(const broker::EndTransactionRequest& r, Reply<Done> reply) override {
     done("end " + std::string(r.producer_group) + " " + std::to_string(r.half_position) + "/" + std::to_string(r.half_offset) + " verdict " +
-             std::to_string(static_cast<int>(r.verdict)) + (r.from_check ? " checked " : " ") + std::string(r.message_id),
+             std::to_string(static_cast<int>(r.verdict)) + (r.from_check ? " checked " : " ") + std::string(r.message_id) +
+             (r.names ? " stored as " + r.names->producer_group + " " + std::to_string(r.names->half_offset) + " " + r.names->unique_key : "") +
+             (r.looked_up ? "" : " without looking"),
          std::move(reply));
   }
   void resume_transaction(std::int64_t position, Reply<Done> reply) override { done("resume " + std::to_string(position), std::move(reply)); }

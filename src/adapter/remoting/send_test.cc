@@ -144,6 +144,19 @@ TEST_F(SendTest, VerdictsOfTransactions) {
   EXPECT_EQ(client.ask(37, fields).code, 604);
 }
 
+TEST_F(SendTest, VerdictOnAForgottenHalfMessageBringsItsNamesAlong) {
+  Client client = connect();
+  broker.reader.forgotten[1089] = {"PG", "KEY", 3};
+  broker.reader.failures[2000] = ErrorCode::Io;
+  Ext fields = {{"producerGroup", "PG"}, {"tranStateTableOffset", "3"}, {"commitLogOffset", "1089"}, {"commitOrRollback", "8"},
+                {"fromTransactionCheck", "false"}, {"msgId", "U"}, {"transactionId", "U"}, {"bname", "b1"}};
+  EXPECT_EQ(client.ask(37, fields).code, 0);
+  EXPECT_EQ(broker.calls, (std::vector<std::string>{"end PG 1089/3 verdict 1 U stored as PG 3 KEY"}));
+  fields[2].second = "2000";
+  EXPECT_EQ(client.ask(37, fields).code, 1);
+  EXPECT_EQ(broker.calls.size(), 1u);
+}
+
 TEST_F(SendTest, ResumeTakesAnOffsetMessageId) {
   Client client = connect();
   EXPECT_EQ(client.ask(323, {{"topic", "T"}, {"msgId", "C633640300002A9F0000000000001000"}}).code, 0);
