@@ -155,7 +155,7 @@ struct PullRequest {
   std::int32_t count_max = 32;
   std::int64_t bytes_max = 0;               // 0: the broker's own limit (256 KiB); the first message always fits
   std::optional<std::int64_t> commit_offset;  // stored for the group before anything else
-  std::int64_t suspend_ms = 0;              // wait so long for a message if there is none; 0: answer at once
+  std::int64_t suspend_ms = 0;              // wait so long (10 min at most) for a message if there is none; 0: answer at once
   const model::Subscription* subscription = nullptr;  // given with the request; null: the group's own from its heartbeat
   std::int64_t subscription_version = 0;
   ChannelId channel{};

@@ -9,6 +9,23 @@ namespace halfmoon::broker {
 
 using storage::RecordType;
 
+namespace {
+
+/// Attributes stand in a TOPIC or GROUP record, whose lengths have 16 bits; and whoever sends them shall not fill the memory.
+Status may_keep(const std::map<std::string, std::string>& attributes) {
+  constexpr std::size_t kAttributesMax = 64, kNameBytesMax = 255, kValueBytesMax = 4096;
+  if (attributes.size() > kAttributesMax)
+    return Error{ErrorCode::InvalidArgument, "at most " + std::to_string(kAttributesMax) + " attributes, not " + std::to_string(attributes.size())};
+  for (const auto& [name, value] : attributes) {
+    if (name.size() > kNameBytesMax || value.size() > kValueBytesMax)
+      return Error{ErrorCode::InvalidArgument, "an attribute's name has at most " + std::to_string(kNameBytesMax) + " bytes and its value " +
+                                                   std::to_string(kValueBytesMax)};
+  }
+  return Done{};
+}
+
+}  // namespace
+
 void Core::put_topic(const model::TopicConfig& config, Reply<Done> reply) {
   Impl& s = *impl_;
   if (auto valid = s.may_write(); !valid.ok()) return reply(std::move(valid));
@@ -16,6 +33,7 @@ void Core::put_topic(const model::TopicConfig& config, Reply<Done> reply) {
   constexpr std::int32_t kQueuesMax = 65536;
   if (config.read_queues < 0 || config.write_queues < 0 || config.queues() < 1 || config.queues() > kQueuesMax)
     return reply(Error{ErrorCode::InvalidArgument, "a topic has between 1 and 65536 queues, not " + std::to_string(config.queues())});
+  if (auto valid = may_keep(config.attributes); !valid.ok()) return reply(std::move(valid));
   const Topic* known = s.find_topic(config.name);
   if (known && known->config == config) return s.answer_when_all_is_safe(std::move(reply));
   if (auto room = s.may_grow("new topics"); !known && !room.ok()) return reply(std::move(room));
@@ -59,6 +77,7 @@ void Core::put_group(const model::GroupConfig& config, Reply<Done> reply) {
   if (auto valid = model::validate_group(config.name); !valid.ok()) return reply(std::move(valid));
   if (config.retry_queues < 0 || config.retry_queues > 1024)
     return reply(Error{ErrorCode::InvalidArgument, "retryQueueNums lies between 0 and 1024, not " + std::to_string(config.retry_queues)});
+  if (auto valid = may_keep(config.attributes); !valid.ok()) return reply(std::move(valid));
   if (const Group* known = s.find_group(config.name); known && known->config == config) return s.answer_when_all_is_safe(std::move(reply));
   const auto position = s.append(RecordType::Group, encode(config));
   if (!position.ok()) return reply(Error(position.error()));

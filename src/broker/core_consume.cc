@@ -10,6 +10,8 @@ using storage::RecordType;
 namespace {
 // Entries looked at in one pull that finds nothing to its taste: RocketMQ's maxFilterMessageSize of 16000 bytes, 20 an entry.
 constexpr std::int64_t kScanMax = 800;
+// No pull waits longer, whatever it asks for: clients ask for seconds.
+constexpr std::int64_t kSuspendMaxMs = 600'000;
 }  // namespace
 
 // ------------------------------------------------------------------------------------------------------------------ pulls
@@ -133,7 +135,7 @@ void Core::Impl::park(const PullRequest& request, const Topic& topic, Queue& que
   p.filter = std::move(filter);
   p.reply = std::move(reply);
   queue.parked.push_back(slot);
-  pull_deadlines.push_back({now.mono_ms + request.suspend_ms, slot, p.generation});
+  pull_deadlines.push_back({now.mono_ms + std::min(request.suspend_ms, kSuspendMaxMs), slot, p.generation});
   std::push_heap(pull_deadlines.begin(), pull_deadlines.end());
   count.pulls_parked++;
 }

@@ -30,6 +30,15 @@ TEST_F(Consume, PullThatWaitsEndsInTime) {
   EXPECT_EQ((*got)->value().next_offset, 1);
 }
 
+TEST_F(Consume, NoPullWaitsLongerThanTenMinutes) {
+  send("T", "x");
+  const auto got = pull_later("T", 1, INT64_MAX);
+  advance(599'999);
+  EXPECT_FALSE(*got);
+  advance(1);
+  EXPECT_TRUE(*got);
+}
+
 TEST_F(Consume, WaitingPullIsWokenByItsTagsOnly) {
   send("T", "first", {{"TAGS", "TagB"}});
   const auto got = pull_later("T", 1, 15000, "TagA || TagC");
@@ -273,6 +282,30 @@ TEST_F(Consume, RecordsOfStrangePositionsAreNotMessages) {
   for (const std::int64_t position : {std::int64_t{-1}, std::int64_t{0}, sent->position + 1, sent->position - 8, log->end(), std::int64_t{1} << 60})
     EXPECT_FALSE(reader->find(position).ok()) << position;
   EXPECT_EQ((*reader->find(sent->position))->body, "x");
+}
+
+// A GROUP record's lengths have 16 bits: what did not fit was written all the same, and the next start could not read it.
+TEST_F(Consume, AttributesThatDoNotFitInTheirRecordAreRefused) {
+  const auto put = [&](std::map<std::string, std::string> attributes) {
+    Result<Done> group = Error{ErrorCode::Internal, "not answered"}, topic = group;
+    turn([&] {
+      core->put_group({.name = "CG", .attributes = attributes}, [&group](Result<Done>&& r) { group = std::move(r); });
+      model::TopicConfig config;
+      config.name = "T";
+      config.attributes = attributes;
+      core->put_topic(config, [&topic](Result<Done>&& r) { topic = std::move(r); });
+    });
+    EXPECT_EQ(group.ok(), topic.ok());
+    return group.ok() ? ErrorCode{} : group.error().code;
+  };
+  std::map<std::string, std::string> many;
+  for (int i = 0; i < 65; i++) many["a" + std::to_string(i)] = "v";
+  EXPECT_EQ(put({{"a", std::string(70'000, 'v')}}), ErrorCode::InvalidArgument);
+  EXPECT_EQ(put({{std::string(256, 'a'), "v"}}), ErrorCode::InvalidArgument);
+  EXPECT_EQ(put(many), ErrorCode::InvalidArgument);
+  EXPECT_EQ(put({{"a", std::string(4096, 'v')}}), ErrorCode{});
+  restart();
+  EXPECT_EQ(core->group("CG")->attributes.at("a").size(), 4096u);
 }
 
 }  // namespace
