@@ -10,7 +10,26 @@ void put_text(Writer& w, std::string_view text) {
   w.le(static_cast<std::uint16_t>(text.size()));
   w.text(text);
 }
-std::string_view get_text(Reader& in) { return in.text(in.le<std::uint16_t>()); }
+
+/// Reads a payload and remembers whether it is one that `encode` can have written: what is reserved is zero, a flag is 0 or 1, names
+/// stand in order. Anything else is from a newer version and must not be replayed as if it were known.
+class PayloadReader : public Reader {
+ public:
+  using Reader::Reader;
+  template <std::integral T>
+  void reserved() { known_ = le<T>() == 0 && known_; }
+  void expect(bool as_written) { known_ = as_written && known_; }
+  bool flag() {
+    const auto value = le<std::uint8_t>();
+    expect(value <= 1);
+    return value == 1;
+  }
+  std::string_view short_text() { return text(le<std::uint16_t>()); }
+  bool whole() const { return ok() && left() == 0 && known_; }
+
+ private:
+  bool known_ = true;
+};
 
 void put_attributes(Writer& w, const std::map<std::string, std::string>& attributes) {
   w.le(static_cast<std::uint16_t>(attributes.size()));
@@ -19,18 +38,19 @@ void put_attributes(Writer& w, const std::map<std::string, std::string>& attribu
     put_text(w, value);
   }
 }
-std::map<std::string, std::string> get_attributes(Reader& in) {
+std::map<std::string, std::string> get_attributes(PayloadReader& in) {
   std::map<std::string, std::string> attributes;
   for (auto n = in.le<std::uint16_t>(); n > 0 && in.ok(); n--) {
-    std::string name(get_text(in));
-    attributes[std::move(name)] = std::string(get_text(in));
+    const std::string_view name = in.short_text();
+    in.expect(attributes.empty() || attributes.rbegin()->first < name);
+    attributes[std::string(name)] = std::string(in.short_text());
   }
   return attributes;
 }
 
 template <class T>
-std::optional<T> whole(const Reader& in, T value) {
-  if (!in.ok() || in.left() != 0) return std::nullopt;
+std::optional<T> whole(const PayloadReader& in, T value) {
+  if (!in.whole()) return std::nullopt;
   return value;
 }
 
@@ -51,14 +71,14 @@ std::string encode(const VerdictRecord& r) {
 }
 
 std::optional<VerdictRecord> decode_verdict(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   VerdictRecord r;
   r.half = in.le<std::int64_t>();
   const auto verdict = in.le<std::uint8_t>();
   r.commit = verdict == 1;
   r.source = in.le<std::uint8_t>();
-  in.le<std::uint16_t>();
-  in.le<std::uint32_t>();
+  in.reserved<std::uint16_t>();
+  in.reserved<std::uint32_t>();
   r.queue_offset = in.le<std::int64_t>();
   r.due_ms = in.le<std::int64_t>();
   r.wall_ms = in.le<std::int64_t>();
@@ -77,11 +97,11 @@ std::string encode(const CheckedRecord& r) {
 }
 
 std::optional<CheckedRecord> decode_checked(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   CheckedRecord r;
   r.half = in.le<std::int64_t>();
   r.answered = in.le<std::uint32_t>();
-  in.le<std::uint32_t>();
+  in.reserved<std::uint32_t>();
   r.wall_ms = in.le<std::int64_t>();
   return whole(in, r);
 }
@@ -96,7 +116,7 @@ std::string encode(const ParkedRecord& r) {
 }
 
 std::optional<ParkedRecord> decode_parked(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   ParkedRecord r;
   r.half = in.le<std::int64_t>();
   r.queue_offset = in.le<std::int64_t>();
@@ -113,7 +133,7 @@ std::string encode(const ResumedRecord& r) {
 }
 
 std::optional<ResumedRecord> decode_resumed(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   ResumedRecord r;
   r.half = in.le<std::int64_t>();
   r.wall_ms = in.le<std::int64_t>();
@@ -140,7 +160,7 @@ std::string encode(const ReferenceRecord& r) {
 }
 
 std::optional<ReferenceRecord> decode_reference(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   ReferenceRecord r;
   r.body = in.le<std::int64_t>();
   r.due_ms = in.le<std::int64_t>();
@@ -151,7 +171,7 @@ std::optional<ReferenceRecord> decode_reference(Bytes payload) {
   r.bytes = in.le<std::uint32_t>();
   const auto reason = in.le<std::uint8_t>();
   r.reason = static_cast<ReferenceReason>(reason);
-  in.le<std::uint8_t>();
+  in.reserved<std::uint8_t>();
   const auto topic_bytes = in.le<std::uint16_t>();
   const auto properties_bytes = in.le<std::uint32_t>();
   r.topic = in.text(topic_bytes);
@@ -170,7 +190,7 @@ std::string encode(const FireRecord& r) {
 }
 
 std::optional<FireRecord> decode_fire(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   FireRecord r;
   r.target = in.le<std::int64_t>();
   r.queue_offset = in.le<std::int64_t>();
@@ -195,7 +215,7 @@ std::string encode(const std::vector<OffsetItem>& items) {
 }
 
 std::optional<std::vector<OffsetItem>> decode_offsets(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   std::vector<OffsetItem> items;
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     OffsetItem item;
@@ -228,15 +248,15 @@ std::string encode(const model::TopicConfig& c) {
 }
 
 std::optional<model::TopicConfig> decode_topic(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   model::TopicConfig c;
   c.read_queues = in.le<std::int32_t>();
   c.write_queues = in.le<std::int32_t>();
   c.permission = in.le<std::int32_t>();
   c.sys_flag = in.le<std::int32_t>();
-  c.order = in.le<std::uint8_t>() != 0;
-  c.multi_tag = in.le<std::uint8_t>() != 0;
-  c.name = get_text(in);
+  c.order = in.flag();
+  c.multi_tag = in.flag();
+  c.name = in.short_text();
   c.attributes = get_attributes(in);
   return whole(in, std::move(c));
 }
@@ -260,9 +280,10 @@ std::string encode(const model::GroupConfig& c) {
 }
 
 std::optional<model::GroupConfig> decode_group(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   model::GroupConfig c;
   const auto flags = in.le<std::uint8_t>();
+  in.expect(flags < 32);
   c.consume_enable = (flags & 1) != 0;
   c.consume_from_min_enable = (flags & 2) != 0;
   c.consume_broadcast_enable = (flags & 4) != 0;
@@ -274,7 +295,7 @@ std::optional<model::GroupConfig> decode_group(Bytes payload) {
   c.consume_timeout_minutes = in.le<std::int32_t>();
   c.broker_id = in.le<std::int64_t>();
   c.which_broker_when_slow = in.le<std::int64_t>();
-  c.name = get_text(in);
+  c.name = in.short_text();
   c.attributes = get_attributes(in);
   return whole(in, std::move(c));
 }
@@ -290,14 +311,13 @@ std::string encode(const CarriedRecord& r) {
 }
 
 std::optional<CarriedRecord> decode_carried(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   CarriedRecord r;
   r.original = in.le<std::int64_t>();
   r.type = static_cast<storage::RecordType>(in.le<std::uint8_t>());
-  in.text(7);
-  if (!in.ok()) return std::nullopt;
-  r.payload = payload.subspan(16);
-  return r;
+  in.expect(in.text(7) == std::string_view("\0\0\0\0\0\0\0", 7));
+  r.payload = as_bytes(in.text(in.left()));
+  return whole(in, r);
 }
 
 std::string encode_group_deleted(std::string_view group, bool clean_offsets) {
@@ -309,9 +329,9 @@ std::string encode_group_deleted(std::string_view group, bool clean_offsets) {
 }
 
 std::optional<GroupDeleted> decode_group_deleted(Bytes payload) {
-  Reader in(payload);
+  PayloadReader in(payload);
   GroupDeleted r;
-  r.clean_offsets = in.le<std::uint8_t>() != 0;
+  r.clean_offsets = in.flag();
   r.group = in.text(in.left());
   return whole(in, r);
 }

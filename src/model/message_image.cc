@@ -31,12 +31,15 @@ class Cursor {
   std::byte* p_;
 };
 
-HostAddress read_host(Reader& in, bool ipv6) {
+/// Clears `possible` where no host can have such a port.
+HostAddress read_host(Reader& in, bool ipv6, bool& possible) {
   HostAddress host;
   host.ipv6 = ipv6;
   const std::string_view ip = in.text(ipv6 ? 16 : 4);
   if (!ip.empty()) std::memcpy(host.ip.data(), ip.data(), ip.size());
-  host.port = static_cast<std::uint16_t>(in.be<std::int32_t>());
+  const auto port = in.be<std::int32_t>();
+  possible = possible && port >= 0 && port <= UINT16_MAX;
+  host.port = static_cast<std::uint16_t>(port);
   return host;
 }
 
@@ -79,21 +82,22 @@ std::optional<MessageFields> decode_image(Bytes image) {
   const auto total = in.be<std::uint32_t>();
   const auto magic = in.be<std::uint32_t>();
   f.body_crc = in.be<std::uint32_t>();
+  bool possible = f.body_crc <= 0x7FFFFFFFu;
   f.queue_id = in.be<std::int32_t>();
   f.flag = in.be<std::int32_t>();
   f.queue_offset = in.be<std::int64_t>();
   f.position = in.be<std::int64_t>();
   f.sys_flag = in.be<std::int32_t>();
   f.born_ms = in.be<std::int64_t>();
-  f.born_host = read_host(in, (f.sys_flag & sys_flag::kBornHostV6) != 0);
+  f.born_host = read_host(in, (f.sys_flag & sys_flag::kBornHostV6) != 0, possible);
   f.store_ms = in.be<std::int64_t>();
-  f.store_host = read_host(in, (f.sys_flag & sys_flag::kStoreHostV6) != 0);
+  f.store_host = read_host(in, (f.sys_flag & sys_flag::kStoreHostV6) != 0, possible);
   f.reconsume_times = in.be<std::int32_t>();
   f.prepared_position = in.be<std::int64_t>();
   f.body = in.text(in.be<std::uint32_t>());
   f.topic = in.text(in.be<std::uint8_t>());
   f.properties = in.text(in.be<std::uint16_t>());
-  if (!in.ok() || in.left() != 0 || total != image.size() || magic != kImageMagicV1) return std::nullopt;
+  if (!in.ok() || in.left() != 0 || total != image.size() || magic != kImageMagicV1 || !possible) return std::nullopt;
   return f;
 }
 

@@ -55,7 +55,7 @@ inline constexpr std::size_t kPropertiesBytesMax = 32767;
 std::size_t image_size(const MessageFields& fields);
 /// Writes the image to out.data(); out.size() is image_size(fields).
 void encode_image(const MessageFields& fields, MutableBytes out);
-/// Views into `image`; nullopt if lengths or magic do not fit.
+/// Views into `image`; nullopt if it is none that encode_image can have written: lengths, magic, ports, checksum of 31 bits.
 std::optional<MessageFields> decode_image(Bytes image);
 
 /// Patches an encoded image in place.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,12 @@ TEST(Properties, LastSeparatorMayBeMissing) {
   text.pop_back();
   EXPECT_EQ(scan_properties(text)->tags, "T");
   EXPECT_EQ(without_properties(text, {"A"}), props({{"TAGS", "T"}}));
+}
+
+TEST(Properties, OfTwoWithOneNameTheLastCounts) {  // as in a client's map; found by fuzzing: the two searches disagreed
+  const std::string text = props({{"TAGS", "a"}, {"KEYS", "k"}, {"TAGS", "b"}});
+  EXPECT_EQ(scan_properties(text)->tags, "b");
+  EXPECT_EQ(find_property(text, "TAGS"), "b");
 }
 
 TEST(Properties, MalformedIsRefused) {
@@ -125,6 +132,19 @@ TEST(Names, AreValidatedWithRocketMqTexts) {
   EXPECT_FALSE(validate_topic(std::string(128, 'a')).ok());
   EXPECT_TRUE(validate_topic(std::string(127, 'a')).ok());
   EXPECT_FALSE(validate_group(std::string(121, 'a')).ok());
+}
+
+TEST(MessageImage, PortsAndChecksumsThatNobodyWritesAreRefused) {  // found by fuzzing: they were cut to size
+  MessageFields fields;
+  fields.topic = "T";
+  std::string image(image_size(fields), '\0');
+  encode_image(fields, std::as_writable_bytes(std::span(image)));
+  ASSERT_TRUE(decode_image(as_bytes(image)));
+  for (const std::size_t at : {8u, 52u, 53u}) {  // the checksum's highest bit; the port's upper half
+    std::string changed = image;
+    changed[at] = '\x80';
+    EXPECT_FALSE(decode_image(as_bytes(changed))) << at;
+  }
 }
 
 }  // namespace

@@ -78,9 +78,8 @@ std::optional<KnownProperties> scan_properties(std::string_view text) {
 std::optional<std::string_view> find_property(std::string_view text, std::string_view name) {
   std::optional<std::string_view> found;
   for_each_property(text, [&](std::string_view n, std::string_view value) {
-    if (n != name) return true;
-    found = value;
-    return false;
+    if (n == name) found = value;  // of two with one name the later counts, as in scan_properties and in a client's map
+    return true;
   });
   return found;
 }

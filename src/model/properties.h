@@ -50,7 +50,7 @@ struct KnownProperties {
 /// `text` is `name 0x01 value 0x02` repeated; the last 0x02 may be missing. nullopt if a part has no separator or no name.
 std::optional<KnownProperties> scan_properties(std::string_view text);
 
-/// The value of `name`, or nullopt.
+/// The value of `name`, or nullopt. Of several properties with this name the last one counts, here and in scan_properties.
 std::optional<std::string_view> find_property(std::string_view text, std::string_view name);
 
 /// Appends `name 0x01 value 0x02`.

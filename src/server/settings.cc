@@ -203,6 +203,8 @@ std::string environment_name(std::string_view key) {
 }
 
 std::string nearest_key(std::string_view unknown) {
+  constexpr std::size_t kKeyBytesMax = 64;  // longer than any key; comparing takes time with the length
+  if (unknown.size() > kKeyBytesMax) return "";
   const std::string wanted = lower(unknown);
   std::string_view best;
   int least = std::max<int>(2, static_cast<int>(unknown.size()) / 3) + 1;

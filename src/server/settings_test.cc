@@ -60,6 +60,7 @@ TEST(SettingsTest, AnUnknownKeyGetsTheNearestName) {
   EXPECT_NE(f.text.find("did you mean brokerName?"), std::string::npos) << f.text;
   EXPECT_EQ(nearest_key("listenport"), "listenPort");
   EXPECT_EQ(nearest_key("qqqqqqqqqqqqqqqqqqqq"), "");
+  EXPECT_EQ(nearest_key(std::string(100'000, 'l')), "");  // at once
 }
 
 TEST(SettingsTest, ABadValueStopsWithPlaceAndCure) {

@@ -320,6 +320,7 @@ void SimDisk::corrupt(const std::string& name, std::int64_t at, std::string_view
   const std::lock_guard lock(mutex_);
   Inode& inode = *names_.at(name);
   HM_CHECK(at >= 0 && at + static_cast<std::int64_t>(bytes.size()) <= size_of(inode.cached));
+  if (bytes.empty()) return;
   std::memcpy(inode.cached.data() + at, bytes.data(), bytes.size());
   if (size_of(inode.durable) >= at + static_cast<std::int64_t>(bytes.size())) {
     std::memcpy(inode.durable.data() + at, bytes.data(), bytes.size());
