@@ -177,12 +177,16 @@ class World:
         return reader
 
     def quiet(self, state, seconds=5 * INTERVAL_MS / 1000):
-        seen, since = None, time.monotonic()
-        while time.monotonic() - since < seconds:
+        """Until nothing has changed for so long."""
+        last = [None, 0]
+
+        def unchanged():
             now = state()
-            if now != seen:
-                seen, since = now, time.monotonic()
-            time.sleep(0.05)
+            if now != last[0]:
+                last[:] = now, time.monotonic()
+            return time.monotonic() - last[1] >= seconds
+
+        self.wait("the end of checks and deliveries", unchanged)
 
     def drain(self):
         with Connection(self.server.address) as c:
@@ -225,9 +229,13 @@ class World:
                 f"{len(e.deliveries) - len({(d.life, d.id) for d in e.deliveries})} of these within one life of the consumer")
 
     def close(self):
+        """What everybody printed stands in the working folder afterwards, in case that it is kept."""
         for p in (*self.producers, *self.consumers):
             p.kill()
         self.server.kill()
+        for name, printed in (("producers", (*self.past, *self.producers)), ("consumers", self.consumers)):
+            with open(os.path.join(self.work, name), "w") as f:
+                f.writelines(f"{life} {at:.3f} {line}\n" for life, p in enumerate(printed) for at, line in p.lines)
 
 
 def run(options, client, cycles, seed):
