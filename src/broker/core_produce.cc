@@ -158,6 +158,10 @@ void Core::Impl::store_message(const SendRequest& request, Reply<SendResult> rep
     properties = p.edited;
     producer_group = request.group;
   }
+  if (p.half) {  // what the record's type says already, and what only concerned the sending, need not be stored
+    p.edited = model::without_properties(properties, {model::property::kTransactionPrepared, model::property::kWaitStored});
+    properties = p.edited;
+  }
   MessageFields f = fields_of(request, p.topic->config.name, p.queue_id, properties, now.wall_ms);
   const bool delayed = !p.half && p.due_ms.has_value();
   const std::size_t prefix = delayed ? kDelayedPrefixBytes : 0;

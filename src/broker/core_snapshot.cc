@@ -57,6 +57,10 @@ Timer get_timer(Reader& in) {
 // references; carried positions. Names are sorted and ids renumbered, so that the same state gives the same bytes.
 std::string Core::Impl::encode_snapshot() const {
   std::string out;
+  std::size_t entries = 0;
+  for (const auto& [name, topic] : topics)
+    for (const auto& queue : topic->queues) entries += static_cast<std::size_t>(queue->index.end() - queue->index.min());
+  out.reserve((1 << 20) + entries * 24 + book.size() * 96 + ended.size() * 40 + verdicts.bytes() + timers.size() * 40);  // growing would take twice the memory
   Writer w(out);
   w.le(kSnapshotVersion);
   w.le(now.wall_ms);

@@ -289,6 +289,42 @@ TEST_F(Transaction, BodyIsWrittenOnce) {
   EXPECT_LT(log->counters().bytes - before, static_cast<std::int64_t>(body.size()) * 5 / 4);
 }
 
+// Issue 5, point 7: with bodies of 1 KiB and the properties that the Java client sends, in turns of 64.
+TEST_F(Transaction, HalfMessageAndItsCommitTakeAQuarterMoreThanTheBodyAtMost) {
+  const std::string body(1024, 'b');
+  const std::string group = "a_producer_group";
+  half("T", "first");
+  const auto before = log->counters().bytes;
+  std::vector<broker::SendResult> stored;
+  turn([&] {
+    for (int i = 0; i < 64; i++) {
+      const std::string text = encode({{"UNIQ_KEY", "7F0000012C5E18B4AAC2000000000000"}, {"WAIT", "true"}, {"TAGS", "TagA"}, {"TRAN_MSG", "true"}, {"PGROUP", group}});
+      broker::SendRequest r;
+      r.group = group;
+      r.topic = "T";
+      r.queue_id = 0;
+      r.properties = text;
+      r.body = body;
+      core->send(r, [&](Result<broker::SendResult>&& result) { stored.push_back(*std::move(result)); });
+    }
+  });
+  ASSERT_EQ(stored.size(), 64u);
+  turn([&] {
+    for (const auto& h : stored) {
+      broker::EndTransactionRequest r;
+      r.producer_group = group;
+      r.half_position = h.position;
+      r.half_offset = h.queue_offset;
+      r.verdict = Verdict::Commit;
+      core->end_transaction(r, [](Result<Done>&& result) { EXPECT_TRUE(result.ok()); });
+    }
+  });
+  EXPECT_EQ(drain("T").size(), 64u);
+  const double each = static_cast<double>(log->counters().bytes - before) / 64 / 1024;
+  std::printf("%.3f bytes written for each byte of a body\n", each);
+  EXPECT_LE(each, 1.25);
+}
+
 TEST_F(Transaction, AnswerToACheckThatNobodyAskedDoesNotCount) {
   producer(1);
   const auto h = half("T", "h", {}, 1);

@@ -217,7 +217,8 @@ class Reader final : public MessageReader {
   // A producer that is asked sees the message as it sent it; a consumer sees a message like any other, with the transaction's id.
   static std::string half_properties(std::string_view stored, Serve serve) {
     const auto known = model::scan_properties(stored);
-    std::string text = serve == Serve::ToProducer ? std::string(stored) : model::without_properties(stored, {model::property::kTransactionPrepared});
+    std::string text = model::without_properties(stored, {model::property::kTransactionPrepared});  // older logs have it
+    if (serve == Serve::ToProducer) model::append_property(text, model::property::kTransactionPrepared, "true");
     if (known && !known->unique_key.empty()) model::append_property(text, model::property::kTransactionId, known->unique_key);
     return text;
   }

@@ -132,13 +132,18 @@ void add_bench(CLI::App& app, Action& action) {
   };
   common(scenario("send", BenchScenario::Send, "Send messages; throughput and latency of the answers"));
   common(scenario("tx", BenchScenario::Tx, "Send half messages and commit each"));
+  auto* checks = scenario("checks", BenchScenario::Checks, "Leave half messages without a verdict, then be the producers that are asked about them");
+  common(checks);
+  checks->add_option("--answer", o->check_answer, "What the producers answer: unknown, commit or rollback")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, CheckAnswer>{{"unknown", CheckAnswer::Unknown}, {"commit", CheckAnswer::Commit}, {"rollback", CheckAnswer::Rollback}}, CLI::ignore_case));
   common(scenario("e2e", BenchScenario::E2e, "Latency from sending to a consumer, at a --rate"));
   common(scenario("pull", BenchScenario::Pull, "Read what the topic holds"));
   common(scenario("ceiling", BenchScenario::Ceiling, "What this load generator could do against a broker that costs nothing"));
   auto* compare = scenario("compare", BenchScenario::Compare, "Compare two results that --json wrote");
   compare->add_option("A", o->compare_a, "First result")->required();
   compare->add_option("B", o->compare_b, "Second result")->required();
-  command->footer("Examples:\n  halfmoon bench send -n 1000000 --in-flight 64 --broker-pid $(pidof halfmoon)\n  halfmoon bench e2e --rate 10000");
+  command->footer("Examples:\n  halfmoon bench checks -n 1000000 --connections 32 --broker-pid $(pidof halfmoon)\n  halfmoon bench send -n 1000000 --in-flight 64 --broker-pid $(pidof halfmoon)\n  halfmoon bench e2e --rate 10000");
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ const char* name_of(BenchScenario scenario) {
   switch (scenario) {
     case BenchScenario::Send: return "send";
     case BenchScenario::Tx: return "tx";
+    case BenchScenario::Checks: return "checks";
     case BenchScenario::E2e: return "e2e";
     case BenchScenario::Pull: return "pull";
     case BenchScenario::Ceiling: return "ceiling";
@@ -64,6 +65,8 @@ Status check(const BenchOptions& o) {
 Status measure_into(Meter& meter, const BenchOptions& options) {
   switch (options.scenario) {
     case BenchScenario::E2e: return run_e2e(options, meter);
+    case BenchScenario::Tx: return run_tx(options, meter);
+    case BenchScenario::Checks: return run_checks(options, meter);
     case BenchScenario::Pull: return run_pull(options, meter);
     case BenchScenario::Ceiling: {
       HM_TRY(const std::unique_ptr<StandIn>, stand_in, StandIn::start({}));
@@ -95,12 +98,12 @@ int fail(const Error& error) {
 
 }  // namespace
 
-std::vector<SendTemplate> send_templates(const BenchOptions& options, MessageKind kind) {
+std::vector<SendTemplate> send_templates(const BenchOptions& options, MessageKind kind, std::string_view more_properties) {
   std::vector<SendTemplate> templates;
   templates.reserve(options.queues);
   for (std::uint32_t queue = 0; queue < options.queues; ++queue) {
     templates.emplace_back(
-        SendShape{options.header, kind, options.topic, options.group, queue, options.queues, options.body_bytes});
+        SendShape{options.header, kind, options.topic, options.group, queue, options.queues, options.body_bytes, more_properties});
   }
   return templates;
 }

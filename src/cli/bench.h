@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cli/bench_frames.h"
 #include "cli/bench_report.h"
 #include "wire/remoting/frame.h"
 
@@ -17,6 +18,7 @@ enum class BenchScenario : std::uint8_t {
   Send,     // SEND_MESSAGE_V2, closed loop, or open loop at a rate
   Tx,       // half messages, each committed one-way as soon as its answer is there
   E2e,      // open loop; latency from the intended send to the arrival at a long-polling consumer
+  Checks,   // half messages without a verdict, then producers that are asked about all of them
   Pull,     // drain what the topic holds, a pull in flight for each queue
   Ceiling,  // Send against a thread of our own that answers at once: what the generator itself can do
   Compare,  // no run: the ratios of two result files
@@ -36,6 +38,7 @@ struct BenchOptions {
   std::size_t body_bytes = 1024;
   std::uint64_t messages = 1'000'000;         // that are measured; Pull: takes what there is
   std::optional<std::uint64_t> warmup;        // messages before the measured ones; none given: a tenth of `messages`
+  CheckAnswer check_answer = CheckAnswer::Unknown;  // Checks only: what the producers say
   double rate_per_s = 0;                      // > 0: open loop; latency counts from the intended time of sending
   std::uint32_t burst = 16;                   // requests a write, where several can be written
   std::vector<int> broker_pids;               // whose CPU time is counted; empty: not reported

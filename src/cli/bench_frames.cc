@@ -2,12 +2,14 @@
 #include "cli/bench_frames.h"
 
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/check.h"
 #include "model/message_image.h"
 #include "wire/remoting/frame_writer.h"
 #include "wire/remoting/header.h"
+#include "wire/remoting/json_writer.h"
 
 namespace halfmoon::cli {
 
@@ -39,7 +41,7 @@ void put_hex(char* to, std::uint64_t value) {
 std::string properties_of(const SendShape& shape) {
   std::string out = "UNIQ_KEY\1" + unique_key(0) + "\2WAIT\1true\2TAGS\1TagA\2";
   if (shape.kind == MessageKind::Half) out.append("TRAN_MSG\1true\2PGROUP\1").append(shape.group).append("\2");
-  return out;
+  return out.append(shape.more_properties);
 }
 
 /// Calls `use(header)` with the decoded header, if it can be decoded.
@@ -152,6 +154,55 @@ bool append_commit(std::string& out, const CommitRequest& request, const Answer&
     done = true;
   });
   return done;
+}
+
+void append_check_reply(std::string& out, const CheckReply& reply, const Answer& check) {
+  with_header(check, [&](const wire::Header& header) {
+    const std::int32_t verdict = reply.answer == CheckAnswer::Commit     ? model::sys_flag::kTransactionCommit
+                                 : reply.answer == CheckAnswer::Rollback ? model::sys_flag::kTransactionRollback
+                                                                         : 0;
+    wire::FrameWriter writer(out, wire::one_way(reply.header, check.opaque, wire::RequestCode::EndTransaction));
+    writer.text("topic", reply.topic);
+    writer.text("producerGroup", reply.group);
+    writer.text("tranStateTableOffset", header.ext.text_or("tranStateTableOffset", "0"));
+    writer.text("commitLogOffset", header.ext.text_or("commitLogOffset", "0"));
+    writer.number("commitOrRollback", verdict);
+    writer.boolean("fromTransactionCheck", true);
+    writer.text("msgId", header.ext.text_or("msgId", ""));
+    writer.text("transactionId", header.ext.text_or("transactionId", ""));
+    writer.finish();
+  });
+}
+
+void append_producer_heartbeat(std::string& out, wire::SerializeType header, std::int32_t opaque, std::string_view client_id, std::string_view group) {
+  wire::FrameWriter writer(out, wire::request(header, opaque, wire::RequestCode::HeartBeat));
+  writer.begin_body();
+  wire::JsonWriter json(out);
+  json.begin_object();
+  json.member("clientID", client_id);
+  json.key("producerDataSet");
+  json.begin_array();
+  json.begin_object();
+  json.member("groupName", group);
+  json.end_object();
+  json.end_array();
+  json.key("consumerDataSet");
+  json.begin_array();
+  json.end_array();
+  json.end_object();
+  writer.finish();
+}
+
+void append_runtime_info_query(std::string& out, wire::SerializeType header, std::int32_t opaque) {
+  wire::append_frame(out, wire::request(header, opaque, wire::RequestCode::GetBrokerRuntimeInfo));
+}
+
+std::optional<double> runtime_value(const Answer& answer, std::string_view name) {
+  const std::string_view body = as_text(answer.body);
+  const std::string key = '"' + std::string(name) + "\":\"";
+  const std::size_t at = body.find(key);
+  if (at == std::string_view::npos) return std::nullopt;
+  return std::strtod(std::string(body.substr(at + key.size(), 32)).c_str(), nullptr);
 }
 
 void append_pull(std::string& out, const PullRequest& request) {

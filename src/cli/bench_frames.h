@@ -43,6 +43,7 @@ struct SendShape {
   std::uint32_t queue = 0;
   std::uint32_t queues = 1;
   std::size_t body_bytes = 0;
+  std::string_view more_properties = {};  // each name, 0x01, value, 0x02
 };
 
 /// What differs from one message to the next.
@@ -82,6 +83,23 @@ struct CommitRequest {
 };
 /// Appends the one-way END_TRANSACTION that commits the half message of `answer`; false if the answer does not name it.
 bool append_commit(std::string& out, const CommitRequest& request, const Answer& answer);
+
+enum class CheckAnswer : std::uint8_t { Unknown, Commit, Rollback };
+struct CheckReply {
+  wire::SerializeType header = wire::SerializeType::Json;
+  std::string_view topic;
+  std::string_view group;
+  CheckAnswer answer = CheckAnswer::Unknown;
+};
+/// Appends the one-way END_TRANSACTION that answers the broker's request `check` (CHECK_TRANSACTION_STATE).
+void append_check_reply(std::string& out, const CheckReply& reply, const Answer& check);
+
+/// Appends the HEART_BEAT that registers a producer of the group.
+void append_producer_heartbeat(std::string& out, wire::SerializeType header, std::int32_t opaque, std::string_view client_id, std::string_view group);
+
+/// Appends GET_BROKER_RUNTIME_INFO; and the number that its answer has under the name, nullopt if there is none.
+void append_runtime_info_query(std::string& out, wire::SerializeType header, std::int32_t opaque);
+std::optional<double> runtime_value(const Answer& answer, std::string_view name);
 
 struct PullRequest {
   wire::SerializeType header = wire::SerializeType::Json;

@@ -203,7 +203,8 @@ Status Links::receive(std::size_t index, AnswerSink& sink) {
     const auto* frame = std::get_if<wire::Frame>(&split);
     const std::optional<Answer> answer = frame != nullptr ? read_answer(*frame) : std::nullopt;
     if (!answer) return Error{ErrorCode::Io, where_ + " does not speak RocketMQ remoting: is it the broker's port?"};
-    if (answer->is_response) sink.on_answer(index, *answer);  // what a broker asks its clients is not for us
+    if (answer->is_response) sink.on_answer(index, *answer);
+    else sink.on_request(index, *answer);
     used += frame->total_bytes;
   }
   if (link.partial.empty()) {

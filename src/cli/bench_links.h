@@ -20,6 +20,8 @@ class AnswerSink {
   /// Bytes are there, answers follow: the time to look at the clock, once for all that one wake-up brings.
   virtual void on_arrival() = 0;
   virtual void on_answer(std::size_t link, const Answer& answer) = 0;
+  /// What a broker asks its clients: `code` is the request's.
+  virtual void on_request(std::size_t, const Answer&) {}
 };
 
 /// The generator's connections to one broker, and the wait for all of them. One thread.

@@ -48,6 +48,14 @@ Result<double> cpu_seconds_of_stat(std::string_view stat) {
   return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
+Result<double> resident_bytes(int pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  if (!(file >> size >> resident)) return Error{ErrorCode::NotFound, "no process " + std::to_string(pid) + ": check --broker-pid"};
+  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
 Result<double> Meter::broker_cpu() const {
   double sum = 0;
   for (const int pid : pids_) {

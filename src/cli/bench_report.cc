@@ -79,6 +79,7 @@ std::vector<std::pair<std::string, double>> figures(const BenchResult& r) {
     out.emplace_back("broker_cpu_s_per_million", *r.broker_cpu_s * 1e6 / static_cast<double>(r.messages));
     out.emplace_back("broker_cpu_share", r.seconds > 0 ? *r.broker_cpu_s / r.seconds : 0);
   }
+  for (const auto& figure : r.more) out.push_back(figure);
   return out;
 }
 
@@ -87,7 +88,7 @@ std::string to_text(const BenchResult& r) {
   print_to(out, "%s: %s\n", r.scenario.c_str(), r.setting.c_str());
   print_to(out, "  rate       %.0f messages/s, %.1f MB/s of bodies (%llu messages in %.2f s)\n", r.rate_per_s(),
            r.seconds > 0 ? r.payload_bytes / r.seconds / 1e6 : 0.0, static_cast<unsigned long long>(r.messages), r.seconds);
-  print_to(out, "  latency    p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us\n", microseconds(r.latency.quantile(0.5)),
+  if (r.latency.count() > 0) print_to(out, "  latency    p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us\n", microseconds(r.latency.quantile(0.5)),
            microseconds(r.latency.quantile(0.99)), microseconds(r.latency.quantile(0.999)), microseconds(r.latency.max()));
   if (r.broker_cpu_s && r.messages > 0) {
     print_to(out, "  broker     %.2f CPU seconds per million messages, %.2f of a core\n",
@@ -95,6 +96,7 @@ std::string to_text(const BenchResult& r) {
   }
   print_to(out, "  generator  %.2f of a core, %.2f us of CPU a message\n", r.seconds > 0 ? r.generator_cpu_s / r.seconds : 0.0,
            generator_us(r));
+  for (const auto& [name, value] : r.more) print_to(out, "  %-26s %.3f\n", name.c_str(), value);
   if (r.refused == 0) {
     out += "  errors     none\n";
   } else {

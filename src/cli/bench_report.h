@@ -27,6 +27,7 @@ struct BenchResult {
   std::map<std::int32_t, std::string> remark_by_code;  // the first one that came with the code
   std::optional<double> broker_cpu_s;                  // of the processes named; nullopt: none was
   double generator_cpu_s = 0;                          // the measuring thread's
+  std::vector<std::pair<std::string, double>> more;    // figures that only this scenario has, by name
   std::string invalid;                                 // why the figures must not be used; empty: they may
 
   double rate_per_s() const { return seconds > 0 ? static_cast<double>(messages) / seconds : 0; }

@@ -12,6 +12,9 @@ namespace halfmoon::cli {
 
 /// Send, Tx and Ceiling.
 Status run_send(const BenchOptions& options, Meter& meter);
+/// run_send, and how many bytes the broker wrote for it, where it tells (Apache RocketMQ does not).
+Status run_tx(const BenchOptions& options, Meter& meter);
+Status run_checks(const BenchOptions& options, Meter& meter);
 Status run_e2e(const BenchOptions& options, Meter& meter);
 Status run_pull(const BenchOptions& options, Meter& meter);
 
@@ -28,7 +31,7 @@ inline constexpr double kBehindInvalidS = 1;
 inline constexpr double kBehindGiveUpS = 10;
 
 /// One template a queue.
-std::vector<SendTemplate> send_templates(const BenchOptions& options, MessageKind kind);
+std::vector<SendTemplate> send_templates(const BenchOptions& options, MessageKind kind, std::string_view more_properties = {});
 
 /// The Errors of a run in which nothing comes any more, and of one whose rate the broker does not take.
 Error no_answer(const BenchOptions& options, std::uint64_t missing);

@@ -164,6 +164,7 @@ void StandIn::answer(std::size_t client, const wire::Frame& frame) {
     commits_ += request->number("commitOrRollback") == model::sys_flag::kTransactionCommit ? 1 : 0;
     return;
   }
+  if (is(*request, wire::RequestCode::HeartBeat)) ask_about_all(*clients_[client]);
   const std::size_t queue = static_cast<std::size_t>(request->number("queueId")) % kQueues;
   if (is(*request, wire::RequestCode::PullMessage)) {
     return answer_pull({client, queue, request->number("queueOffset"), request->opaque, frame.type});
@@ -172,6 +173,17 @@ void StandIn::answer(std::size_t client, const wire::Frame& frame) {
   if (is(*request, wire::RequestCode::GetMaxOffset)) out.number("offset", static_cast<std::int64_t>(queues_[queue].size()));
   if (is(*request, wire::RequestCode::GetMinOffset)) out.number("offset", 0);
   out.finish();
+}
+
+void StandIn::ask_about_all(Client& client) {
+  for (; asked_ < sends_; ++asked_) {
+    wire::FrameWriter check(client.out, wire::one_way(wire::SerializeType::Json, static_cast<std::int32_t>(asked_), wire::RequestCode::CheckTransactionState));
+    check.number("tranStateTableOffset", static_cast<std::int64_t>(asked_ + 1));
+    check.number("commitLogOffset", 1234);
+    check.text("msgId", "K");
+    check.text("transactionId", "K");
+    check.finish();
+  }
 }
 
 void StandIn::answer_send(std::size_t client, const Answer& request) {

@@ -59,6 +59,8 @@ class StandIn {
   void answer(std::size_t client, const wire::Frame& frame);
   void answer_send(std::size_t client, const Answer& request);
   void answer_pull(const Parked& pull);
+  /// Asks the client about each message that was sent and not asked about yet.
+  void ask_about_all(Client& client);
   void keep(const Answer& request);
   void send_out(Client& client);
 
@@ -75,6 +77,7 @@ class StandIn {
   std::vector<Parked> parked_;
   std::unique_ptr<char[]> scratch_;
   std::uint64_t sends_ = 0;
+  std::uint64_t asked_ = 0;
   std::uint64_t commits_ = 0;
 };
 

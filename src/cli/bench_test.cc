@@ -100,6 +100,22 @@ TEST(Bench, TransactionsAreCommittedOnce) {
   }
 }
 
+TEST(Bench, ChecksAreCountedAndAnswered) {
+  const auto broker = stand_in();
+  BenchOptions options = tiny(BenchScenario::Checks, *broker);
+  options.connections = 3;
+  options.check_answer = CheckAnswer::Commit;
+  options.broker_pids = {getpid()};
+  const Result<BenchResult> result = measure(options);
+  ASSERT_TRUE(result.ok()) << result.error().text;
+  EXPECT_EQ(result->messages, 550u);  // those of the warm-up are asked about too
+  EXPECT_GT(result->rate_per_s(), 0);
+  ASSERT_FALSE(result->more.empty());
+  EXPECT_EQ(result->more.front().first, "memory_bytes_each");
+  broker->stop();
+  EXPECT_EQ(broker->commits(), 550u);
+}
+
 TEST(Bench, EndToEndThenPull) {
   for (const wire::SerializeType header : kBoth) {
     const auto broker = stand_in({.keep = StandIn::Keep::Messages});

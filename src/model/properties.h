@@ -19,6 +19,7 @@ inline constexpr std::string_view kTimerDelaySec = "TIMER_DELAY_SEC";
 inline constexpr std::string_view kTimerDelayMs = "TIMER_DELAY_MS";
 inline constexpr std::string_view kTimerDeliverMs = "TIMER_DELIVER_MS";
 inline constexpr std::string_view kTransactionPrepared = "TRAN_MSG";
+inline constexpr std::string_view kWaitStored = "WAIT";
 inline constexpr std::string_view kProducerGroup = "PGROUP";
 inline constexpr std::string_view kCheckImmunity = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 inline constexpr std::string_view kTransactionId = "__transactionId__";

@@ -42,8 +42,9 @@ std::string http_answer(const Settings& s) {
   return "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text;
 }
 
-adapter::RemotingOptions remoting_options(const Settings& s) {
+adapter::RemotingOptions remoting_options(const Settings& s, std::function<adapter::NamedValues()> runtime_info) {
   adapter::RemotingOptions o;
+  o.runtime_info = std::move(runtime_info);
   o.broker_name = s.broker_name;
   o.cluster = s.cluster;
   o.broker_port = static_cast<std::uint16_t>(s.listen_port);
@@ -70,7 +71,7 @@ class BrokerProcess::Impl {
  public:
   explicit Impl(Settings settings)
       : settings_(std::move(settings)), monitor_(clock_, {[this](Now now) { begin_turn(now); }, [this] { end_turn(); }}),
-        remoting_(monitor_, name_server_, remoting_options(settings_)) {}
+        remoting_(monitor_, name_server_, remoting_options(settings_, [this] { return runtime_info(); })) {}
   ~Impl() { halt(); }
 
   Result<Started> start() {
@@ -100,6 +101,18 @@ class BrokerProcess::Impl {
   }
 
  private:
+  /// What code 28 tells beside what RocketMQ's brokers tell. Inside the core.
+  adapter::NamedValues runtime_info() const {
+    if (!core_) return {};
+    const broker::CoreCounters core = core_->counters();
+    const storage::LogCounters log = store_.log->counters();
+    return {{"halfmoonLogBytes", std::to_string(log.bytes)},
+            {"halfmoonLogBytesWritten", std::to_string(log.flushed_bytes)},
+            {"halfmoonHalvesPending", std::to_string(core.halves_pending)},
+            {"halfmoonChecksSent", std::to_string(core.checks_sent)},
+            {"halfmoonChecksAnswered", std::to_string(core.checks_answered)}};
+  }
+
   // ---- turns
 
   void begin_turn(Now now) {
