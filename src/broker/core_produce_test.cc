@@ -183,6 +183,14 @@ TEST_F(Produce, StateIsTheSameAfterReplayAndAfterASnapshot) {
   EXPECT_EQ(core->snapshot().payload, live);
 }
 
+TEST_F(Produce, AGroupThatOnlyPulledLeavesNothingInASnapshot) {  // found by fuzzing: a snapshot knew more than the log
+  send("T", "a");
+  ASSERT_TRUE(pull("T", 0, "*", 0, "Looker").ok());
+  const std::string live = core->snapshot().payload;
+  restart();
+  EXPECT_EQ(core->snapshot().payload, live);
+}
+
 TEST_F(Produce, FullDiskRefusesAndHealsByItself) {
   send("T", "first");
   disk.set_capacity(1 << 20);

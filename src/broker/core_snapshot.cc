@@ -99,8 +99,11 @@ std::string Core::Impl::encode_snapshot() const {
   for (const auto& [name, group] : groups_by_name) {
     put_text(w, encode(group->config));
     w.le(static_cast<std::uint8_t>(group->deleted));
-    w.le(static_cast<std::uint32_t>(group->offsets.size()));
+    // Where somebody pulled and never committed there is nothing to keep: a replay of the log knows nothing of it either.
+    const auto kept = [](const auto& item) { return item.second.offset >= 0 || item.second.reset_pending; };
+    w.le(static_cast<std::uint32_t>(std::count_if(group->offsets.begin(), group->offsets.end(), kept)));
     for (const auto& [key, state] : group->offsets) {
+      if (!kept(std::pair(key, state))) continue;
       w.le(id_of(key.first));
       w.le(key.second);
       w.le(state.offset);
