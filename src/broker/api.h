@@ -352,6 +352,9 @@ struct CoreCounters {
   std::int64_t offsets_committed = 0, offsets_backwards = 0;
   std::int64_t pulls = 0, pulls_parked = 0, refused = 0;
   std::int64_t topics = 0, groups = 0, queues = 0, producers = 0, consumers = 0;
+  std::int64_t offsets = 0, pulls_waiting = 0, subscription_bytes = 0;
+  // Limits that were met. `refused` counts sends and pulls with any reason.
+  std::int64_t refused_topics = 0, refused_groups = 0, refused_offsets = 0, refused_heartbeats = 0, pulls_not_parked = 0, refused_disk_full = 0, refused_busy = 0;
 };
 
 // --------------------------------------------------------------------------------------------------------------- reading

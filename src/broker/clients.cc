@@ -19,6 +19,18 @@ std::vector<std::string> sorted_unique(std::vector<std::string> names) {
 
 using Subscriptions = std::map<std::string, model::Subscription, std::less<>>;
 
+std::int64_t bytes_of(const model::Subscription& subscription) {
+  std::size_t bytes = sizeof subscription + 2 * subscription.topic.size() + subscription.expression.size() + subscription.expression_type.size();
+  for (const std::string& tag : subscription.tags) bytes += sizeof tag + tag.size();
+  return static_cast<std::int64_t>(bytes);
+}
+
+std::int64_t bytes_of(const Subscriptions& subscriptions) {
+  std::int64_t bytes = 0;
+  for (const auto& [topic, subscription] : subscriptions) bytes += bytes_of(subscription);
+  return bytes;
+}
+
 /// Makes `known` what the heartbeat states; true if a topic came or went. A newer version of a known one is taken silently.
 bool update_subscriptions(Subscriptions& known, const std::vector<model::Subscription>& stated) {
   bool changed = false;
@@ -77,8 +89,28 @@ bool ClientRegistry::beat_consumer(const Heartbeat& beat, const ConsumerData& da
     group.members.try_emplace(beat.channel, Member{beat.client, take_seat(Side::Consumer, data.group, beat.channel, mono_ms)});
     changed = true;
   }
-  if (!beat.without_subscriptions && update_subscriptions(group.subscriptions, data.subscriptions)) changed = true;
+  if (!beat.without_subscriptions) {
+    subscription_bytes_ -= bytes_of(group.subscriptions);
+    if (update_subscriptions(group.subscriptions, data.subscriptions)) changed = true;
+    subscription_bytes_ += bytes_of(group.subscriptions);
+  }
   return changed && group.message_model != model::MessageModel::Broadcasting;
+}
+
+ClientRegistry::Growth ClientRegistry::growth(const Heartbeat& beat) const {
+  Growth growth;
+  if (const auto seats = seats_of_channel_.find(beat.channel); seats != seats_of_channel_.end()) growth.of_connection = static_cast<std::int64_t>(seats->second.size());
+  for (const std::string& group : beat.producer_groups)
+    if (!is_producer(group, beat.channel)) growth.memberships++;
+  for (const ConsumerData& data : beat.consumers) {
+    const auto group = consumers_.find(data.group);
+    if (group == consumers_.end() || !group->second.members.contains(beat.channel)) growth.memberships++;
+    std::int64_t stated = 0;
+    for (const model::Subscription& subscription : data.subscriptions) stated += bytes_of(subscription);
+    if (!beat.without_subscriptions) growth.subscription_bytes += stated - (group == consumers_.end() ? 0 : bytes_of(group->second.subscriptions));
+  }
+  growth.of_connection += growth.memberships;
+  return growth;
 }
 
 ClientRegistry::SeatRef ClientRegistry::take_seat(Side side, const std::string& group, ChannelId channel, std::int64_t mono_ms) {
@@ -146,7 +178,10 @@ void ClientRegistry::leave_consumers(SeatRef seat, std::vector<std::string>& los
   if (group->second.message_model != model::MessageModel::Broadcasting) lost.push_back(seat->group);
   group->second.members.erase(seat->channel);
   group->second.ids.clear();
-  if (group->second.members.empty()) consumers_.erase(group);
+  if (group->second.members.empty()) {
+    subscription_bytes_ -= bytes_of(group->second.subscriptions);
+    consumers_.erase(group);
+  }
   consumer_count_--;
 }
 

@@ -59,6 +59,15 @@ class ClientRegistry {
   /// Memberships: a channel in two groups counts twice.
   std::int64_t producer_count() const { return producer_count_; }
   std::int64_t consumer_count() const { return consumer_count_; }
+  /// What all subscriptions hold, about.
+  std::int64_t subscription_bytes() const { return subscription_bytes_; }
+  /// What heartbeat() would add, at most.
+  struct Growth {
+    std::int64_t memberships = 0;
+    std::int64_t of_connection = 0;        // memberships of this connection afterwards
+    std::int64_t subscription_bytes = 0;
+  };
+  Growth growth(const Heartbeat& beat) const;
 
  private:
   enum class Side : std::uint8_t { Producer, Consumer };
@@ -109,6 +118,7 @@ class ClientRegistry {
   std::map<std::string, std::vector<std::pair<ChannelId, std::size_t>>, std::less<>> channels_of_client_;
   std::int64_t producer_count_ = 0;
   std::int64_t consumer_count_ = 0;
+  std::int64_t subscription_bytes_ = 0;
 };
 
 }  // namespace halfmoon::broker

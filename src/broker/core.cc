@@ -69,6 +69,8 @@ Status Core::start() {
   s.replayed_timers.clear();
   for (auto& [name, topic] : s.topics) s.listener.topic_changed(topic->config, s.topics_version);
   s.book_start = s.now;
+  s.total_offsets = 0;
+  for (const auto& [name, group] : s.groups) s.total_offsets += static_cast<std::int64_t>(group.offsets.size());
   s.started = true;
   return Done{};
 }
@@ -143,7 +145,10 @@ CoreCounters Core::counters() const {
   c.delayed_pending = static_cast<std::int64_t>(s.timers.size());
   c.topics = static_cast<std::int64_t>(s.topics.size());
   c.groups = static_cast<std::int64_t>(s.groups.size());
-  for (const auto& [name, topic] : s.topics) c.queues += static_cast<std::int64_t>(topic->queues.size());
+  c.queues = s.total_queues;
+  c.offsets = s.total_offsets;
+  c.pulls_waiting = static_cast<std::int64_t>(s.parked.size() - s.parked_free.size());
+  c.subscription_bytes = s.clients.subscription_bytes();
   c.producers = s.clients.producer_count();
   c.consumers = s.clients.consumer_count();
   return c;
@@ -162,6 +167,8 @@ void Core::resume_transaction(std::int64_t half_position, Reply<Done> reply) { i
 void Core::pull(const PullRequest& request, Reply<PullResult> reply) { impl_->pull(request, std::move(reply)); }
 
 std::vector<QueueRef> Core::lock_queues(const LockRequest& request) {
+  // A group that nobody knows locks nothing: made-up names would fill the table.
+  if (!impl_->find_group(request.group)) return {};
   LockRequest real = request;  // locks on queues that do not exist would only fill the table
   std::erase_if(real.queues, [&](const QueueRef& queue) { return !impl_->queue_for(queue).ok(); });
   return impl_->locks.lock(real, impl_->now.mono_ms);

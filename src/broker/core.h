@@ -40,6 +40,12 @@ struct CoreOptions {
   std::int64_t parked_pulls_max = 100000;
   std::int32_t topics_max = 100000;
   std::int32_t groups_max = 100000;
+  std::int64_t queues_max = 1000000;                    // of all topics
+  std::int64_t offsets_max = 2000000;                   // of all groups and queues
+  std::int64_t memberships_max = 200000;                // of connections in groups, producers and consumers
+  std::int64_t memberships_per_connection_max = 1024;
+  std::int64_t subscriptions_max = 1024;                // of one group
+  std::int64_t subscription_bytes_max = 64 << 20;       // of all groups together
   std::int64_t offset_flush_ms = 1000;                  // one-way and pull commits are made durable this often
   std::int32_t verdicts_remembered = 100000;
   std::int64_t young_queue_bytes = 4LL << 30;           // a new group reads a queue from 0 if its first message is no further back in the log

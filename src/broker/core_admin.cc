@@ -79,6 +79,10 @@ void Core::put_group(const model::GroupConfig& config, Reply<Done> reply) {
     return reply(Error{ErrorCode::InvalidArgument, "retryQueueNums lies between 0 and 1024, not " + std::to_string(config.retry_queues)});
   if (auto valid = may_keep(config.attributes); !valid.ok()) return reply(std::move(valid));
   if (const Group* known = s.find_group(config.name); known && known->config == config) return s.answer_when_all_is_safe(std::move(reply));
+  if (!s.groups.contains(config.name) && static_cast<std::int32_t>(s.groups.size()) >= s.options.groups_max) {
+    s.count.refused_groups++;
+    return reply(Error{ErrorCode::NotWritable, "the broker holds its maximum of " + std::to_string(s.options.groups_max) + " groups; delete some or raise maxGroups"});
+  }
   const auto position = s.append(RecordType::Group, encode(config));
   if (!position.ok()) return reply(Error(position.error()));
   s.apply_group(config);

@@ -19,6 +19,12 @@ Status Core::Impl::may_send() const {
   return Done{};
 }
 
+void Core::Impl::note_refusal(const Error& error) {
+  count.refused++;
+  if (error.code == ErrorCode::DiskFull) count.refused_disk_full++;
+  if (error.code == ErrorCode::Busy) count.refused_busy++;
+}
+
 Status Core::Impl::may_grow(std::string_view what) const {
   if (disk_level < DiskLevel::Tight) return Done{};
   return Error{ErrorCode::DiskFull, "the disk is too full for " + std::string(what) + " (diskSpaceCleanForciblyRatio); make space"};

@@ -52,7 +52,9 @@ void Core::Impl::pull(const PullRequest& request, Reply<PullResult> reply) {
   count.pulls++;
   const bool broadcast = message_model == model::MessageModel::Broadcasting;
   if (request.commit_offset && !broadcast) commit(group, request.group, *topic, request.queue_id, *request.commit_offset, OffsetKind::Commit);
-  OffsetState& state = group.offsets[{topic->id, request.queue_id}];
+  OffsetState unkept;
+  OffsetState* const kept = offset_state(group, *topic, request.queue_id);
+  OffsetState& state = kept ? *kept : unkept;
   state.pulled = request.offset;
   PullResult result;
   if (state.reset_pending) {
@@ -73,6 +75,7 @@ void Core::Impl::pull(const PullRequest& request, Reply<PullResult> reply) {
                         result.next_offset >= queue->visible;
   if (may_wait && static_cast<std::int64_t>(parked.size() - parked_free.size()) < options.parked_pulls_max)
     return park(request, *topic, *queue, std::move(*filter), result, group.config.sys_flag, std::move(reply));
+  if (may_wait) count.pulls_not_parked++;
   reply(std::move(result));
 }
 
@@ -195,7 +198,9 @@ Result<Queue*> Core::Impl::queue_for(QueueRef ref, Topic** topic_out) {
 }
 
 void Core::Impl::commit(Group& group, std::string_view group_name, const Topic& topic, std::int32_t queue_id, std::int64_t offset, OffsetKind kind) {
-  OffsetState& state = group.offsets[{topic.id, queue_id}];
+  OffsetState* const kept = offset_state(group, topic, queue_id);
+  if (!kept) return;  // as if it came later: the group begins there again
+  OffsetState& state = *kept;
   if (kind == OffsetKind::Reset) {
     state.reset_pending = true;
   } else {
@@ -296,6 +301,8 @@ void Core::commit_offset(std::string_view group_name, QueueRef ref, std::int64_t
   auto group = s.ensure_group(group_name);
   if (!group.ok()) return answer(Error{ErrorCode::GroupNotFound, "Group " + std::string(group_name) + " not exist!"});
   if (offset < 0) return answer(Error{ErrorCode::InvalidArgument, "an offset cannot be negative: " + std::to_string(offset)});
+  if (!s.offset_state(**group, *topic, ref.queue_id))
+    return answer(Error{ErrorCode::NotWritable, "the broker holds its maximum of " + std::to_string(s.options.offsets_max) + " offsets; delete groups or raise maxOffsets"});
   s.commit(**group, group_name, *topic, ref.queue_id, offset, OffsetKind::Commit);
   if (!reply) return;
   s.offset_replies.push_back(std::move(reply));
@@ -336,8 +343,33 @@ void Core::Impl::tell_consumers(const std::vector<std::string>& groups_changed) 
   }
 }
 
+/// What a client may make the tables of the connected grow by.
+Status Core::Impl::may_join(const Heartbeat& beat) const {
+  constexpr std::size_t kClientIdBytesMax = 255;
+  const auto limit = [](const char* what, std::int64_t most, const char* key) {
+    return Error{ErrorCode::NotWritable, std::string("more than ") + std::to_string(most) + " " + what + " (" + key + ")"};
+  };
+  if (beat.client.client_id.size() > kClientIdBytesMax)
+    return Error{ErrorCode::InvalidArgument, "a client's id has at most " + std::to_string(kClientIdBytesMax) + " bytes, not " + std::to_string(beat.client.client_id.size())};
+  for (const ConsumerData& consumer : beat.consumers)
+    if (static_cast<std::int64_t>(consumer.subscriptions.size()) > options.subscriptions_max)
+      return limit("subscriptions of one group", options.subscriptions_max, "maxSubscriptionsPerGroup");
+  const auto growth = clients.growth(beat);
+  if (growth.memberships > 0 && growth.of_connection > options.memberships_per_connection_max)
+    return limit("groups on one connection", options.memberships_per_connection_max, "maxGroupsPerConnection");
+  if (growth.memberships > 0 && clients.producer_count() + clients.consumer_count() + growth.memberships > options.memberships_max)
+    return limit("connected members of groups", options.memberships_max, "maxGroupMembers");
+  if (growth.subscription_bytes > 0 && clients.subscription_bytes() + growth.subscription_bytes > options.subscription_bytes_max)
+    return limit("bytes of subscriptions", options.subscription_bytes_max, "maxSubscriptionBytes");
+  return Done{};
+}
+
 Status Core::heartbeat(const Heartbeat& beat) {
   Impl& s = *impl_;
+  if (auto joins = s.may_join(beat); !joins.ok()) {
+    s.count.refused_heartbeats++;
+    return joins;
+  }
   Heartbeat known = beat;
   known.consumers.clear();
   for (const ConsumerData& consumer : beat.consumers) {

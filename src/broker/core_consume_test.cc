@@ -308,5 +308,72 @@ TEST_F(Consume, AttributesThatDoNotFitInTheirRecordAreRefused) {
   EXPECT_EQ(core->group("CG")->attributes.at("a").size(), 4096u);
 }
 
+TEST_F(Consume, MadeUpNamesMeetTheirLimits) {
+  close();
+  options.groups_max = 4;
+  options.offsets_max = 2;
+  options.queues_max = 60;
+  options.parked_pulls_max = 1;
+  open();
+  send("T", "x");
+  for (int g = 0; g < 10; g++) (void)pull("T", 0, "*", 0, "made-up-" + std::to_string(g));
+  EXPECT_EQ(core->counters().groups, 4);
+  EXPECT_EQ(core->counters().refused_groups, 6);
+  EXPECT_EQ(core->counters().offsets, 2);
+  EXPECT_EQ(core->counters().refused_offsets, 2);
+  EXPECT_EQ(pull("T", 0, "*", 0, "made-up-9").error().code, ErrorCode::NotWritable);
+  EXPECT_TRUE(pull("T", 0, "*", 0, "made-up-3").ok()) << "reads on, its place is not kept";
+  EXPECT_EQ(commit_offset("made-up-3", "T", 1).error().code, ErrorCode::NotWritable);
+  EXPECT_TRUE(commit_offset("made-up-1", "T", 1).ok());
+  const std::int64_t queues = core->counters().queues;
+  for (int t = 0; t < 20; t++) (void)send("made-up-" + std::to_string(t), "x");
+  EXPECT_EQ(core->counters().queues, queues + (60 - queues) / 4 * 4);
+  EXPECT_GT(core->counters().refused_topics, 0);
+  const auto waits = pull_later("T", 1, 5000, "*", 0, "made-up-0");
+  const auto does_not = pull_later("T", 1, 5000, "*", 0, "made-up-0");
+  EXPECT_FALSE(*waits);
+  ASSERT_TRUE(*does_not);
+  EXPECT_EQ((**does_not)->status, PullStatus::NoNewMessage);
+  EXPECT_EQ(core->counters().pulls_not_parked, 1);
+  crash();
+  EXPECT_EQ(core->counters().offsets, 1) << "those that were committed";
+  EXPECT_EQ(core->counters().queues, queues + (60 - queues) / 4 * 4);
+}
+
+TEST_F(Consume, AHeartbeatMayNotFillTheTables) {
+  close();
+  options.memberships_max = 20;
+  options.memberships_per_connection_max = 8;
+  options.subscriptions_max = 3;
+  options.subscription_bytes_max = 4000;
+  open();
+  const auto beat = [&](std::uint64_t channel, int producers, int subscriptions, const std::string& expression = "*", const std::string& group = "G") {
+    broker::Heartbeat b;
+    b.channel = static_cast<broker::ChannelId>(channel);
+    b.client.client_id = "client";
+    for (int i = 0; i < producers; i++) b.producer_groups.push_back("P" + std::to_string(i));
+    broker::ConsumerData data;
+    data.group = group;
+    for (int i = 0; i < subscriptions; i++) data.subscriptions.push_back({.topic = "T" + std::to_string(i), .expression = expression, .tags = {}});
+    if (subscriptions > 0) b.consumers.push_back(data);
+    Status status{Done{}};
+    turn([&] { status = core->heartbeat(b); });
+    return status;
+  };
+  EXPECT_FALSE(beat(1, 9, 0).ok());
+  EXPECT_TRUE(beat(1, 8, 0).ok());
+  EXPECT_TRUE(beat(1, 8, 0).ok()) << "who is in stays in";
+  EXPECT_TRUE(beat(2, 8, 0).ok());
+  EXPECT_FALSE(beat(3, 5, 0).ok());
+  EXPECT_TRUE(beat(3, 2, 0).ok());
+  EXPECT_FALSE(beat(4, 0, 4).ok());
+  EXPECT_TRUE(beat(4, 0, 3).ok());
+  EXPECT_FALSE(beat(5, 0, 1, std::string(4000, 'x'), "H").ok());
+  EXPECT_EQ(core->counters().refused_heartbeats, 4);
+  for (std::uint64_t channel = 1; channel <= 5; channel++) disconnect(channel);
+  EXPECT_EQ(core->counters().subscription_bytes, 0);
+  EXPECT_TRUE(beat(6, 7, 3).ok()) << "those who left made room";
+}
+
 }  // namespace
 }  // namespace halfmoon::testkit

@@ -156,6 +156,8 @@ struct Core::Impl {
   std::vector<Timer> timers;                   // heap
   boost::unordered_flat_map<storage::Position, Timer> replayed_timers;  // by target, until start() makes the heap
   std::deque<CrossReference> cross_references; // by `by`
+  std::int64_t total_queues = 0;                // of all topics
+  std::int64_t total_offsets = 0;               // of all groups, once started
   storage::CarriedPositions carried;
 
   // ---- tables of the moment
@@ -184,6 +186,8 @@ struct Core::Impl {
   Topic& apply_topic(const model::TopicConfig& config);
   void apply_topic_deleted(std::string_view name);
   Group* find_group(std::string_view name);
+  /// The group's entry for the queue; null if there is none and there may not be more.
+  OffsetState* offset_state(Group& group, const Topic& topic, std::int32_t queue_id);
   Group& apply_group(const model::GroupConfig& config);
   void apply_group_deleted(std::string_view name, bool clean_offsets);
   /// Writes the record, applies it and tells the listener. Errors: DiskFull, Busy, Io, NotWritable (too many).
@@ -196,6 +200,7 @@ struct Core::Impl {
   // ---- core_append.cc
   Status may_write() const;
   Status may_send() const;                           // may_write, and the disk has room for messages
+  void note_refusal(const Error& error);             // of a send
   Status may_grow(std::string_view what) const;      // ... and for what would stay long
   /// Appends one record with the payload; returns its position.
   Result<storage::Position> append(storage::RecordType type, std::string_view payload);
@@ -277,6 +282,7 @@ struct Core::Impl {
   void flush_offsets();
   void apply_offset(const OffsetItem& item);
   Result<Queue*> queue_for(QueueRef ref, Topic** topic = nullptr);
+  Status may_join(const Heartbeat& beat) const;
   void tell_consumers(const std::vector<std::string>& groups_changed);
 
   // ---- core_replay.cc

@@ -134,7 +134,7 @@ MessageFields fields_of(const SendRequest& request, std::string_view topic, std:
 void Core::Impl::store_message(const SendRequest& request, Reply<SendResult> reply) {
   auto prepared = prepare(request, request.properties);
   if (!prepared.ok()) {
-    count.refused++;
+    note_refusal(prepared.error());
     return reply(std::move(prepared).error());
   }
   Prepared& p = *prepared;
@@ -168,7 +168,7 @@ void Core::Impl::store_message(const SendRequest& request, Reply<SendResult> rep
   const std::size_t bytes = model::image_size(f);
   auto place = log.reserve(p.half ? RecordType::Half : delayed ? RecordType::Delayed : RecordType::Message, static_cast<std::uint32_t>(prefix + bytes));
   if (!place.ok()) {
-    count.refused++;
+    note_refusal(place.error());
     return reply(std::move(place).error());
   }
   f.position = place->position;
@@ -202,7 +202,7 @@ void Core::Impl::store_message(const SendRequest& request, Reply<SendResult> rep
 
 void Core::Impl::store_batch(const SendRequest& request, const std::vector<BatchItem>& items, Reply<SendResult> reply) {
   const auto refuse = [&](Error error) {
-    count.refused++;
+    note_refusal(error);
     reply(std::move(error));
   };
   const auto illegal = [&](const char* why) { refuse({ErrorCode::MessageIllegal, why}); };
@@ -257,7 +257,7 @@ void Core::Impl::store_batch(const SendRequest& request, const std::vector<Batch
 // CONSUMER_SEND_MSG_BACK: specification 4.2, first row.
 void Core::Impl::send_back(const SendBackRequest& request, Reply<Done> reply) {
   const auto refuse = [&](Error error) {
-    count.refused++;
+    note_refusal(error);
     reply(std::move(error));
   };
   if (auto writable = may_write(); !writable.ok()) return refuse(std::move(writable).error());

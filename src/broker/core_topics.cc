@@ -26,12 +26,15 @@ Topic& Core::Impl::apply_topic(const model::TopicConfig& config) {
     slot = std::make_unique<Topic>();
     slot->id = static_cast<std::uint32_t>(topic_by_id.size());
     topic_by_id.push_back(slot.get());
-    slot->system = model::is_system_topic(config.name);
+    slot->system = model::is_system_topic(config.name, options.cluster);
     slot->may_send = !model::is_forbidden_to_send(config.name);
   }
   slot->config = config;
   // Queues are never taken away: what is in them stays readable by offset, whatever the configuration says.
-  while (static_cast<std::int32_t>(slot->queues.size()) < config.queues()) slot->queues.push_back(std::make_unique<Queue>());
+  while (static_cast<std::int32_t>(slot->queues.size()) < config.queues()) {
+    slot->queues.push_back(std::make_unique<Queue>());
+    total_queues++;
+  }
   touch(topics_version);
   return *slot;
 }
@@ -46,7 +49,8 @@ void Core::Impl::apply_topic_deleted(std::string_view name) {
   }
   std::erase_if(unshown, [&](const auto& item) { return item.first == &gone; });
   for (auto& [group_name, group] : groups)
-    std::erase_if(group.offsets, [&](const auto& item) { return item.first.first == gone.id; });
+    total_offsets -= static_cast<std::int64_t>(std::erase_if(group.offsets, [&](const auto& item) { return item.first.first == gone.id; }));
+  total_queues -= static_cast<std::int64_t>(gone.queues.size());
   // Its half messages go with it, as its messages do: a later verdict finds nothing.
   book.erase_topic(gone.id);
   locks.forget_topic(name);
@@ -73,6 +77,7 @@ void Core::Impl::apply_group_deleted(std::string_view name, bool clean_offsets) 
   const auto it = groups.find(name);
   if (it == groups.end()) return;
   if (clean_offsets || it->second.offsets.empty()) {
+    total_offsets -= static_cast<std::int64_t>(it->second.offsets.size());
     groups.erase(it);
   } else {
     // RocketMQ keeps a deleted group's offsets unless asked to drop them; a group that is created again goes on there.
@@ -81,9 +86,29 @@ void Core::Impl::apply_group_deleted(std::string_view name, bool clean_offsets) 
   touch(groups_version);
 }
 
+OffsetState* Core::Impl::offset_state(Group& group, const Topic& topic, std::int32_t queue_id) {
+  const std::pair key{topic.id, queue_id};
+  if (const auto it = group.offsets.find(key); it != group.offsets.end()) return &it->second;
+  if (total_offsets >= options.offsets_max) {
+    count.refused_offsets++;
+    return nullptr;
+  }
+  total_offsets++;
+  return &group.offsets[key];
+}
+
 Result<Topic*> Core::Impl::create_topic(const model::TopicConfig& config) {
-  if (!topics.contains(config.name) && static_cast<std::int32_t>(topics.size()) >= options.topics_max)
+  const auto known = topics.find(config.name);
+  if (known == topics.end() && static_cast<std::int32_t>(topics.size()) >= options.topics_max) {
+    count.refused_topics++;
     return Error{ErrorCode::NotWritable, "the broker holds its maximum of " + std::to_string(options.topics_max) + " topics; delete some or raise maxTopics"};
+  }
+  const std::int64_t more = config.queues() - (known == topics.end() ? 0 : static_cast<std::int64_t>(known->second->queues.size()));
+  if (more > 0 && total_queues + more > options.queues_max) {
+    count.refused_topics++;
+    return Error{ErrorCode::NotWritable, "the broker's topics have " + std::to_string(total_queues) + " of at most " + std::to_string(options.queues_max) +
+                                             " queues; delete topics or raise maxQueues"};
+  }
   // A consumer's heartbeat creates its retry topic: without it nobody new could read on a full disk.
   const storage::Claim claim = model::is_retry_topic(config.name) ? storage::Claim::OnReserve : storage::Claim::Ordinary;
   HM_TRY(const storage::Position, position, append(RecordType::Topic, encode(config), claim));
@@ -132,8 +157,10 @@ Result<Group*> Core::Impl::ensure_group(std::string_view name) {
   HM_TRY_STATUS(model::validate_group(name));
   if (!options.auto_create_groups && !model::is_system_group(name))
     return Error{ErrorCode::GroupNotFound, "subscription group [" + std::string(name) + "] does not exist; create it, or set autoCreateSubscriptionGroup=true"};
-  if (static_cast<std::int32_t>(groups.size()) >= options.groups_max)
-    return Error{ErrorCode::NotWritable, "the broker holds its maximum of " + std::to_string(options.groups_max) + " groups"};
+  if (static_cast<std::int32_t>(groups.size()) >= options.groups_max) {
+    count.refused_groups++;
+    return Error{ErrorCode::NotWritable, "the broker holds its maximum of " + std::to_string(options.groups_max) + " groups; delete some or raise maxGroups"};
+  }
   model::GroupConfig config;
   config.name = std::string(name);
   HM_TRY(const storage::Position, position, append(RecordType::Group, encode(config)));

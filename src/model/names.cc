@@ -45,12 +45,13 @@ std::string dead_letter_topic_of(std::string_view group) { return std::string(kD
 Status validate_topic(std::string_view topic) { return validate("topic", topic, kTopicMax); }
 Status validate_group(std::string_view group) { return validate("group", group, kGroupMax); }
 
-bool is_system_topic(std::string_view topic) {
-  static constexpr std::array<std::string_view, 12> kSystem = {
+bool is_system_topic(std::string_view topic, std::string_view cluster) {
+  static constexpr std::array<std::string_view, 11> kSystem = {
       "SELF_TEST_TOPIC", "TBW102", "BenchmarkTest", "OFFSET_MOVED_EVENT", "SCHEDULE_TOPIC_XXXX", "RMQ_SYS_TRACE_TOPIC",
       "RMQ_SYS_TRANS_HALF_TOPIC", "RMQ_SYS_TRANS_OP_HALF_TOPIC", "TRANS_CHECK_MAX_TIME_TOPIC", "CHECKPOINT_TOPIC",
-      "TRANS_CHECK_MAXTIME_TOPIC", "DefaultCluster_REPLY_TOPIC"};
-  return contains(kSystem, topic) || topic.starts_with("rmq_sys_");
+      "TRANS_CHECK_MAXTIME_TOPIC"};
+  const bool replies = topic.starts_with(cluster) && topic.substr(cluster.size()) == "_REPLY_TOPIC";
+  return contains(kSystem, topic) || replies || topic.starts_with("rmq_sys_");
 }
 
 bool is_forbidden_to_send(std::string_view topic) {

@@ -25,7 +25,7 @@ Status validate_topic(std::string_view topic);
 Status validate_group(std::string_view group);
 
 /// Topics that belong to the broker: no client may change or delete them.
-bool is_system_topic(std::string_view topic);
+bool is_system_topic(std::string_view topic, std::string_view cluster);
 /// System topics that no client may send to (specification 3.3, step 3).
 bool is_forbidden_to_send(std::string_view topic);
 /// Groups of RocketMQ's own tools and services; created without being asked for.

@@ -24,6 +24,8 @@ std::optional<Error> RouteTable::refusal(const Registration& registration, const
   const bool seen = known != nullptr && member != known->members.end();
   // A restarted broker whose tables were lost says one topic; believing it would make its other topics vanish for everybody.
   if (!seen && registration.topics.size() == 1) return invalid("register broker failed");
+  if (!seen && known != nullptr && known->members.size() >= limits_.members)
+    return invalid("the name server knows " + std::to_string(limits_.members) + " brokers of that name and takes no more");
   if (!seen) return std::nullopt;
   if (member->second.own && !registration.own)
     return Error{ErrorCode::IllegalOperation, "broker " + registration.broker_name + " with this id runs in the name server's own process"};
@@ -69,14 +71,20 @@ Result<RegistrationResult> RouteTable::register_broker(const Registration& regis
 }
 
 void RouteTable::take_topics(const Registration& registration, bool all, bool writable) {
+  std::size_t entries = 0;
+  if (!registration.own)
+    for (const auto& [name, brokers] : topics_) entries += brokers.size();
   for (const model::TopicConfig& topic : registration.topics) {
     auto place = topics_.find(topic.name);
     if (place == topics_.end()) {
-      if (topics_.size() >= limits_.topics) continue;
+      if (topics_.size() >= limits_.topics || entries >= limits_.entries) continue;
       place = topics_.try_emplace(topic.name).first;
     } else if (!all && place->second.contains(registration.broker_name)) {
       continue;
+    } else if (!registration.own && entries >= limits_.entries && !place->second.contains(registration.broker_name)) {
+      continue;
     }
+    if (!registration.own) ++entries;
     const std::int32_t permission = writable ? topic.permission : topic.permission & ~model::permission::kWrite;
     place->second[registration.broker_name] = {registration.broker_name, topic.read_queues, topic.write_queues, permission, topic.sys_flag};
   }
@@ -208,6 +216,8 @@ void RouteTable::delete_topic_of_broker(std::string_view topic, std::string_view
 
 Status RouteTable::put_config(std::string_view space, std::string_view key, std::string_view value) {
   if (space.empty() || key.empty()) return Error{ErrorCode::InvalidArgument, "namespace or key is null"};
+  if (space.size() + key.size() + value.size() > limits_.config_bytes)
+    return Error{ErrorCode::InvalidArgument, "a KV config has at most " + std::to_string(limits_.config_bytes) + " bytes"};
   if (config(space, key)) {
     configs_.find(space)->second.find(key)->second = value;
     return Done{};

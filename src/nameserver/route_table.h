@@ -14,7 +14,10 @@ namespace halfmoon::nameserver {
 struct RouteLimits {
   std::size_t broker_names = 1024;
   std::size_t topics = 200000;
+  std::size_t entries = 400000;        // topics of brokers: a topic on three brokers is three
+  std::size_t members = 64;            // processes under one broker name
   std::size_t configs = 10000;
+  std::size_t config_bytes = 16 << 10; // of one: name space, key and value
 };
 
 /// Which brokers there are and which topics they hold (specification 3.5), in memory only: brokers tell it again every 30 s. Owned by the

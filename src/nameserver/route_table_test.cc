@@ -189,5 +189,24 @@ TEST(RouteTableLimits, HoldAgainstStrangers) {
   EXPECT_TRUE(table.put_config("n", "l", "v").ok());
 }
 
+TEST(RouteLimitsTest, StrangersMeetThem) {
+  RouteTable table({.broker_names = 3, .topics = 100, .entries = 5, .members = 2, .configs = 10, .config_bytes = 20});
+  const auto add = [&](const std::string& name, std::int64_t id, const std::vector<std::string>& topics) {
+    Registration r{.cluster = "c", .broker_name = name, .address = name + std::to_string(id), .ha_address = "", .zone = "", .broker_id = id,
+                   .timeout_ms = {}, .own = false, .acting_master = false, .connection = 0, .version = {0, 0, 1}, .topics = {}};
+    for (const std::string& topic : topics) r.topics.push_back({.name = topic, .read_queues = 4, .write_queues = 4, .attributes = {}});
+    return table.register_broker(r, Now{0, 0}).ok();
+  };
+  EXPECT_TRUE(add("a", 0, {"1", "2", "3"}));
+  EXPECT_TRUE(add("b", 0, {"1", "2", "3", "4"}));
+  EXPECT_EQ(table.route("2")->queues.size(), 2u);
+  EXPECT_EQ(table.route("3")->queues.size(), 1u) << "five in all";
+  EXPECT_FALSE(table.route("4").ok());
+  EXPECT_TRUE(add("a", 1, {"1", "2"}));
+  EXPECT_FALSE(add("a", 2, {"1", "2"}));
+  EXPECT_TRUE(table.put_config("s", "k", "0123456789").ok());
+  EXPECT_FALSE(table.put_config("s", "k", std::string(19, 'x')).ok());
+}
+
 }  // namespace
 }  // namespace halfmoon::nameserver

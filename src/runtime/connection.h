@@ -30,6 +30,7 @@ class Session {
     std::size_t bytes = 0;    // taken from the front of `data`
     std::size_t wanted = 0;   // size of the next whole frame if known, so that the connection's buffer grows once; else 0
     bool close = false;       // close after what is in out() has left
+    bool paused = false;      // out() is full(): call again with the rest when half of it has left
   };
   /// All bytes that arrived and were not consumed yet. They stay valid during the call only.
   virtual Consumed on_data(Bytes data) = 0;
@@ -53,6 +54,11 @@ class Connection {
   /// Shard thread only: closes once out() has left.
   virtual void close() = 0;
   virtual bool closed() const = 0;
+  /// Shard thread only: so many answers wait that no more requests should be taken now (see Session::Consumed::paused).
+  virtual bool full() const { return false; }
+  /// Shard thread only: all connections together hold more bytes than they may, and this one some of them (or it is half as much again),
+  /// so that a large answer should be refused. Counts what out() holds: ask also after an answer was appended.
+  virtual bool short_of_memory() { return false; }
 
   /// Any thread.
   virtual bool on_own_thread() const = 0;

@@ -18,6 +18,7 @@ struct Entrance {
   std::string http_answer;
   std::shared_ptr<Admission> admission;
   RateLimitedLog foreign_log{10000};
+  RateLimitedLog slow_log{10000};
 };
 
 /// A socket that was accepted and admitted; `fd` is non-blocking and belongs to the receiver.

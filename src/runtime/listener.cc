@@ -2,6 +2,7 @@
 #include "runtime/listener.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -63,6 +64,7 @@ class Listener::State final : public Watcher, public std::enable_shared_from_thi
     entrance_->admission = std::move(admission);
   }
   ~State() override {
+    if (spare_fd_ >= 0) ::close(spare_fd_);
     if (fd_ >= 0) ::close(fd_);
   }
 
@@ -113,11 +115,7 @@ class Listener::State final : public Watcher, public std::enable_shared_from_thi
     const int fd = accept4(watch_->fd(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       const int error = errno;
-      if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-        warn("listener.out_of_descriptors", {}, std::strerror(error));
-        pause_->set_at_latest(clock_->now().mono_ms + kPauseMs);
-        return false;
-      }
+      if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) return out_of_descriptors(error);
       if (error == EINTR || error == ECONNABORTED) return true;
       listen_on();  // nothing there, or an error of that one connection
       return false;
@@ -142,6 +140,26 @@ class Listener::State final : public Watcher, public std::enable_shared_from_thi
     return true;
   }
 
+  /// The spare descriptor is given up for the connection, which is closed at once: its peer sees that instead of waiting in the backlog.
+  /// True if that went well, and the next may be tried.
+  bool out_of_descriptors(int error) {
+    entrance_->admission->out_of_descriptors();
+    warn("listener.out_of_descriptors", {}, std::string(std::strerror(error)) + "; raise the limit of open files (ulimit -n, LimitNOFILE=) or lower maxConnections");
+    if (spare_fd_ >= 0) {
+      ::close(spare_fd_);
+      const int fd = accept4(watch_->fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd >= 0) ::close(fd);
+      spare_fd_ = open_spare();
+      if (fd >= 0 && spare_fd_ >= 0) return true;
+    } else {
+      spare_fd_ = open_spare();
+    }
+    pause_->set_at_latest(clock_->now().mono_ms + kPauseMs);
+    return false;
+  }
+
+  static int open_spare() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
   void warn(std::string_view event, std::string_view remote, std::string_view reason) {
     const std::int64_t left_out = refusals_.ask(clock_->now().mono_ms);
     if (left_out >= 0) log_event(LogLevel::Warn, event, {{"port", port_}, {"remote", remote}, {"reason", reason}, {"not_logged_since_last", left_out}});
@@ -157,6 +175,7 @@ class Listener::State final : public Watcher, public std::enable_shared_from_thi
   Clock* clock_ = nullptr;
   std::optional<Watch> watch_;
   std::optional<Alarm> pause_;
+  int spare_fd_ = open_spare();
   RateLimitedLog refusals_{10000};
 };
 

@@ -24,8 +24,8 @@ struct ListenerOptions {
 
 /// Accepts connections on one port and deals them out to the shards in turn. Accepting itself is done on the first shard's thread.
 ///
-/// Above a limit of `admission` a connection is accepted and closed at once, with a rate-limited event, so that the peer sees it; when
-/// the process is out of file descriptors accepting pauses for 100 ms.
+/// Above a limit of `admission` a connection is accepted and closed at once, with a rate-limited event, so that the peer sees it. The same
+/// when the process is out of file descriptors: one is kept for that. Where even that does not help accepting pauses for 100 ms.
 class Listener {
  public:
   /// Binds and listens; nothing is accepted before start(). Errors: AddressInUse (the text names the cure), InvalidArgument (address), Io.

@@ -14,6 +14,7 @@ class ReceiveBuffer {
  public:
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
+  std::size_t capacity() const { return capacity_; }   // memory held
   Bytes bytes() const { return {data_.get(), size_}; }
 
   /// At least `room` free bytes behind the end; `filled` takes them in.

@@ -52,6 +52,7 @@ class EchoSession final : public Session {
     std::atomic<std::size_t> most_seen{0};
     std::mutex mutex;
     std::vector<std::shared_ptr<Connection>> late;
+    std::atomic<bool> stops_when_full{false};
   };
   EchoSession(std::shared_ptr<Connection> connection, Shared& shared) : connection_(std::move(connection)), shared_(shared) {}
 
@@ -63,6 +64,10 @@ class EchoSession final : public Session {
       const std::size_t length = load_be<std::uint32_t>(data.data() + consumed.bytes);
       if (data.size() - consumed.bytes < 4 + length) {
         consumed.wanted = 4 + length;
+        break;
+      }
+      if (shared_.stops_when_full && connection_->full()) {
+        consumed.paused = true;
         break;
       }
       answer(as_text(data.subspan(consumed.bytes + 4, length)), consumed);
@@ -357,6 +362,94 @@ TEST_F(RuntimeTest, WhatTheEndOfATurnAnswersLeavesInThatTurnsWrite) {
   EXPECT_EQ(client.receive_frame(), "at the end");
   ASSERT_TRUE(eventually([&] { return shard().counters().bytes_out > 0; }));
   EXPECT_EQ(shard().counters().sends, 1);
+}
+
+TEST_F(RuntimeTest, AFrameThatDripsIsGivenUpAndAConnectionThatWaitsIsNot) {
+  Setup setup;
+  setup.shard.frame_grace_ms = 200;
+  setup.shard.linger_ms = 100;
+  serve(setup);
+  Client waiting(port()), dripping(port()), quick(port());
+  ASSERT_TRUE(waiting.send(frame("late")));   // a long poll: asked, and nothing more to say
+  const std::string slow = frame(std::string(1000, 'x'));
+  std::atomic<bool> refused{false};
+  std::thread drip([&] {
+    for (std::size_t i = 0; i < slow.size() && !refused; ++i) {
+      if (!dripping.send(slow.substr(i, 1))) refused = true;
+      std::this_thread::sleep_for(10ms);
+    }
+  });
+  EXPECT_TRUE(eventually([&] { return shard().counters().closed_slow_sender == 1; }));
+  drip.join();
+  EXPECT_TRUE(refused);
+  ASSERT_TRUE(quick.send(frame("still served")));
+  EXPECT_EQ(quick.receive_frame(), "still served");
+  ASSERT_TRUE(waiting.send(frame("and so is this")));
+  EXPECT_EQ(waiting.receive_frame(), "and so is this");
+  EXPECT_EQ(shard().counters().closed_slow_sender, 1);
+}
+
+TEST_F(RuntimeTest, AFrameThatKeepsThePaceMayTakeLonger) {
+  Setup setup;
+  setup.shard.frame_grace_ms = 100;
+  setup.shard.frame_bytes_per_s = 1000;
+  setup.shard.linger_ms = 100;
+  serve(setup);
+  Client client(port());
+  const std::string whole = frame(std::string(3000, 'x'));
+  for (std::size_t i = 0; i < whole.size(); i += 500) {   // 500 bytes in 100 ms: five times the pace
+    ASSERT_TRUE(client.send(whole.substr(i, 500)));
+    std::this_thread::sleep_for(100ms);
+  }
+  EXPECT_EQ(client.receive_frame(), std::string(3000, 'x'));
+  EXPECT_EQ(shard().counters().closed_slow_sender, 0);
+}
+
+TEST_F(RuntimeTest, BeginningsOfFramesStayWithinTheBudgetAndOthersAreServed) {
+  Setup setup;
+  setup.shard.memory = std::make_shared<MemoryBudget>(4 << 20);
+  setup.shard.frame_grace_ms = 600000;
+  setup.shard.frame_bytes_per_s = 0;
+  serve(setup);
+  MemoryBudget& memory = *setup.shard.memory;
+  const std::string large = frame(std::string(2 << 20, 'x'));
+  std::vector<std::unique_ptr<Client>> half_sent;
+  std::vector<std::thread> senders;
+  std::atomic<int> answered{0};
+  for (int i = 0; i < 16; ++i) half_sent.push_back(std::make_unique<Client>(port()));
+  for (auto& client : half_sent) ASSERT_TRUE(client->send(large.substr(0, 1 << 20)));   // 16 MiB in all, if it were taken
+  ASSERT_TRUE(eventually([&] { return shard().counters().paused_for_memory > 0; }));
+  std::this_thread::sleep_for(50ms);
+  EXPECT_LT(memory.used(), 8 << 20) << "what one read may bring lies above, nothing else";
+  Client small(port());
+  ASSERT_TRUE(small.send(frame("small")));
+  EXPECT_EQ(small.receive_frame(), "small");
+  // The rest comes: one after the other they are whole, and all are answered.
+  for (auto& client : half_sent) senders.emplace_back([&, c = client.get()] {
+    if (c->send(large.substr(1 << 20)) && c->receive_frame().size() == (2 << 20)) ++answered;
+  });
+  for (auto& sender : senders) sender.join();
+  EXPECT_EQ(answered, 16);
+  half_sent.clear();
+  EXPECT_TRUE(eventually([&] { return memory.used() == 0; })) << memory.used();
+}
+
+TEST_F(RuntimeTest, RequestsWaitUntilTheAnswersBeforeThemAreRead) {
+  Setup setup;
+  setup.shard.out_pause_bytes = 1 << 20;
+  serve(setup);
+  echo_.stops_when_full = true;
+  Client greedy(port(), 4096);
+  std::string requests;
+  for (int i = 0; i < 64; ++i) requests += frame("grow 1000000");
+  ASSERT_TRUE(greedy.send(requests));   // one read, 64 MB of answers
+  std::this_thread::sleep_for(100ms);
+  EXPECT_LT(echo_.frames, 20) << "it had all of them, and did not take them";
+  EXPECT_EQ(connections(), 1);
+  for (int i = 0; i < 64; ++i) EXPECT_EQ(greedy.receive_frame().size(), 1000000u);
+  EXPECT_EQ(echo_.frames, 64);
+  ASSERT_TRUE(greedy.send(frame("and on")));
+  EXPECT_EQ(greedy.receive_frame(), "and on");
 }
 
 TEST_F(RuntimeTest, ATaskMayPostAnother) {

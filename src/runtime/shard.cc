@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <deque>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::size_t kPooledBytes = 4 << 20;   // of out() buffers kept for the next answers
 constexpr std::size_t kPooledEach = 1 << 20;
+constexpr std::int64_t kMemoryLookMs = 20;        // while connections wait for memory
 
 std::atomic<std::uint64_t> next_connection_id{1};
 thread_local const void* current_shard = nullptr;
@@ -27,7 +29,7 @@ thread_local const void* current_shard = nullptr;
 /// The counters as their one writer, the shard's thread, keeps them; copied out at the end of a turn.
 struct SharedCounters {
   std::atomic<std::int64_t> turns{0}, tasks{0}, reads{0}, sends{0}, bytes_in{0}, bytes_out{0};
-  std::atomic<std::int64_t> accepted{0}, closed_idle{0}, closed_slow{0}, closed_foreign{0};
+  std::atomic<std::int64_t> accepted{0}, closed_idle{0}, closed_slow{0}, closed_foreign{0}, closed_slow_sender{0}, paused_for_memory{0};
 };
 
 }  // namespace
@@ -61,6 +63,15 @@ struct Shard::Impl final : ShardSide {
   void flush_later(TcpConnection& connection) override { to_flush_.push_back(&connection); }
   void read_again_later(TcpConnection& connection) override { to_read_.push_back(&connection); }
   void remove(TcpConnection& connection) override { to_remove_.push_back(connection.id()); }
+  void wait_for_memory(TcpConnection& connection) override {
+    waiting_for_memory_.push_back(connection.id());
+    const std::int64_t now_ms = mono_ms();
+    sweep_.set_at_latest(now_ms + kMemoryLookMs);
+    MemoryBudget& memory = *options_.memory;
+    if (const std::int64_t left_out = memory.events().ask(now_ms); left_out >= 0)
+      log_event(LogLevel::Warn, "connections.memory_short", {{"used_bytes", memory.used()}, {"maxConnectionBytes", memory.limit()}, {"not_logged_since_last", left_out},
+                                                             {"consequence", "connections that hold bytes are read in turn"}});
+  }
   void sweep_at(std::int64_t mono_ms) override { sweep_.set_at_latest(mono_ms); }
   ShardCounters& tally() override { return tally_; }
   bool on_own_thread() const override { return current_shard == this; }
@@ -108,8 +119,10 @@ struct Shard::Impl final : ShardSide {
     for (std::size_t i = 0; i < to_flush_.size(); ++i) to_flush_[i]->flush();
     to_flush_.clear();
     read_at_end_ = !to_read_.empty();
-    for (TcpConnection* connection : to_read_) connection->read_again();
-    to_read_.clear();
+    reading_.swap(to_read_);
+    for (TcpConnection* connection : reading_) connection->read_again();
+    reading_.clear();
+    share_memory();
     std::int64_t removed = 0;
     for (std::size_t i = 0; i < to_remove_.size(); ++i) removed += static_cast<std::int64_t>(connections_.erase(to_remove_[i]));
     to_remove_.clear();
@@ -117,6 +130,30 @@ struct Shard::Impl final : ShardSide {
     publish();
     if (removed > 0) count_.fetch_sub(removed, std::memory_order_release);
     now_ms_ = 0;
+  }
+
+  /// First come, first served. While all connections hold too much one of this shard's may go on all the same: its frame ends, and with it the
+  /// shortage, or it is closed for being slow.
+  void share_memory() {
+    if (waiting_for_memory_.empty()) return;
+    bool over = options_.memory->over();
+    if (over && mono_ms() < memory_look_ms_) return;
+    memory_look_ms_ = mono_ms() + kMemoryLookMs;
+    const auto exceeding = over ? connections_.find(exceeds_memory_) : connections_.end();
+    const bool somebody_exceeds = exceeding != connections_.end() && exceeding->second->may_exceed();
+    for (std::size_t n = waiting_for_memory_.size(); n > 0 && !(over && somebody_exceeds); --n) {
+      const std::uint64_t id = waiting_for_memory_.front();
+      waiting_for_memory_.pop_front();
+      const auto found = connections_.find(id);
+      if (found == connections_.end()) continue;
+      found->second->memory_free(over);
+      if (over && found->second->may_exceed()) {
+        exceeds_memory_ = id;
+        break;
+      }
+      over = options_.memory->over();
+    }
+    if (!waiting_for_memory_.empty()) sweep_.set_at_latest(mono_ms() + kMemoryLookMs);
   }
 
   void adopt(Accepted accepted) {
@@ -146,6 +183,7 @@ struct Shard::Impl final : ShardSide {
     to_flush_.clear();
     to_read_.clear();
     to_remove_.clear();
+    waiting_for_memory_.clear();
     publish();
     count_.fetch_sub(static_cast<std::int64_t>(connections_.size()), std::memory_order_release);
     connections_.clear();
@@ -163,6 +201,8 @@ struct Shard::Impl final : ShardSide {
     put(shared_.closed_idle, tally_.closed_idle);
     put(shared_.closed_slow, tally_.closed_slow);
     put(shared_.closed_foreign, tally_.closed_foreign);
+    put(shared_.closed_slow_sender, tally_.closed_slow_sender);
+    put(shared_.paused_for_memory, tally_.paused_for_memory);
   }
 
   Clock& clock_;
@@ -180,7 +220,10 @@ struct Shard::Impl final : ShardSide {
   std::atomic<std::int64_t> count_{0};   // adopted, also when still in the mailbox, and not removed
 
   std::unordered_map<std::uint64_t, std::shared_ptr<TcpConnection>> connections_;
-  std::vector<TcpConnection*> to_flush_, to_read_;
+  std::vector<TcpConnection*> to_flush_, to_read_, reading_;
+  std::deque<std::uint64_t> waiting_for_memory_;
+  std::int64_t memory_look_ms_ = 0;
+  std::uint64_t exceeds_memory_ = 0;   // who may go on although there is none
   bool read_at_end_ = false;    // the last turn ended with reading
   std::vector<std::uint64_t> to_remove_;
   std::vector<std::string> pool_;
@@ -242,6 +285,8 @@ ShardCounters Shard::counters() const {
   c.closed_idle = get(s.closed_idle);
   c.closed_slow = get(s.closed_slow);
   c.closed_foreign = get(s.closed_foreign);
+  c.closed_slow_sender = get(s.closed_slow_sender);
+  c.paused_for_memory = get(s.paused_for_memory);
   return c;
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "runtime/connection.h"
 #include "runtime/entrance.h"
+#include "runtime/memory_budget.h"
 #include "runtime/reactor.h"
 
 namespace halfmoon::runtime {
@@ -20,12 +21,17 @@ struct ShardOptions {
   std::size_t read_bytes = 512 << 10;               // one buffer for all connections of the shard
   std::size_t out_pause_bytes = 8 << 20;            // unsent answers above which a connection is not read until half of that
   std::size_t out_max_bytes = 64 << 20;             // unsent answers above which it is closed
+  std::int64_t frame_grace_ms = 30000;              // a frame that has begun must come within so long, ...
+  std::int64_t frame_bytes_per_s = 1024;            // ... and so much longer as it brings bytes at this pace; 0: there is no such limit
+  std::shared_ptr<MemoryBudget> memory = std::make_shared<MemoryBudget>();   // of all shards; not null
 };
 
 /// Only grows; read from any thread.
 struct ShardCounters {
   std::int64_t turns = 0, tasks = 0, reads = 0, sends = 0, bytes_in = 0, bytes_out = 0;
   std::int64_t accepted = 0, closed_idle = 0, closed_slow = 0, closed_foreign = 0;
+  std::int64_t closed_slow_sender = 0;   // a frame did not come in time
+  std::int64_t paused_for_memory = 0;    // times that a connection was not read because all hold too much
 };
 
 /// One thread, its sockets and its mailbox. It works in turns: takes what is ready from each connection once, runs the tasks that were

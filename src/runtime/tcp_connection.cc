@@ -19,6 +19,8 @@ namespace {
 constexpr std::size_t kGrowBytes = 1 << 20;      // at most so much memory ahead of the bytes that have come
 constexpr std::size_t kLeastRoom = 64 << 10;
 constexpr std::size_t kCompactBytes = 1 << 20;   // sent bytes in front of out_ above which it is moved up
+constexpr std::size_t kModestBytes = 64 << 10;   // unsent, or read at once, while all connections together hold too much
+constexpr std::int64_t kShortGraceMs = 5000;     // then: time for a frame that has begun
 constexpr std::byte kTlsHandshake{0x16};
 
 void set_option(int fd, int level, int name, int value) { (void)setsockopt(fd, level, name, &value, sizeof value); }
@@ -83,22 +85,75 @@ void TcpConnection::close() {
 
 // ------------------------------------------------------------------------------------------------------------------ reading
 
+bool TcpConnection::over_budget() const { return !may_exceed_ && shard_.options().memory->over(); }
+
+bool TcpConnection::full() const { return unsent() > (over_budget() ? kModestBytes : shard_.options().out_pause_bytes); }
+
+bool TcpConnection::short_of_memory() {
+  account();
+  const MemoryBudget& memory = *shard_.options().memory;
+  return memory.over() && (unsent() > 0 || memory.used() > memory.limit() + memory.limit() / 2);
+}
+
+/// Whoever holds nothing may go on also when memory is short: small requests come and go within one turn.
 bool TcpConnection::wants_to_read() const {
-  if (state_ == State::Open) return unsent() <= shard_.options().out_pause_bytes;
+  if (state_ == State::Open) return !held_ && !full() && (in_.empty() || !over_budget());
   return state_ == State::Lingering;
 }
 
 void TcpConnection::read_again() {
-  if (read_waiting_ || !watch_ || !wants_to_read()) return;
+  if (held_ && !full()) go_on();
+  if (read_waiting_ || !watch_) return;
+  if (!wants_to_read()) {
+    if (state_ != State::Open || waits_for_memory_ || !over_budget() || unsent() > shard_.options().out_pause_bytes) return;
+    waits_for_memory_ = true;
+    ++shard_.tally().paused_for_memory;
+    return shard_.wait_for_memory(*this);
+  }
   read_waiting_ = true;
   watch_->wait_readable(shared_from_this());
 }
 
+void TcpConnection::memory_free(bool exceeding) {
+  waits_for_memory_ = false;
+  may_exceed_ = exceeding && !in_.empty() && !held_;
+  read_again();
+}
+
+/// The requests that were held back because their answers had no room.
+void TcpConnection::go_on() {
+  held_ = false;
+  if (state_ == State::Open) consume(in_.bytes(), true);
+}
+
+void TcpConnection::begin_frame() {
+  if (frame_began_ms_ != 0) return;
+  frame_began_ms_ = shard_.mono_ms();
+  if (shard_.options().frame_bytes_per_s > 0) shard_.sweep_at(frame_deadline());
+}
+
+std::int64_t TcpConnection::frame_deadline() const {
+  const ShardOptions& options = shard_.options();
+  if (frame_began_ms_ == 0 || held_ || options.frame_bytes_per_s <= 0) return Alarm::kNever;
+  // While memory is short the slow ones hold what the others need.
+  if (options.memory->over()) return frame_began_ms_ + std::min(kShortGraceMs, options.frame_grace_ms);
+  return frame_began_ms_ + options.frame_grace_ms + static_cast<std::int64_t>(in_.size()) * 1000 / options.frame_bytes_per_s;
+}
+
+void TcpConnection::account() {
+  const auto held = state_ == State::Closed ? 0 : static_cast<std::int64_t>(in_.capacity() + unsent());
+  if (held == accounted_) return;
+  shard_.options().memory->change(held - accounted_);
+  accounted_ = held;
+}
+
 void TcpConnection::on_readable() {
   read_waiting_ = false;
-  if (state_ == State::Open) receive();
+  // Memory may have become short since it began to wait.
+  if (state_ == State::Open && wants_to_read()) receive();
   else if (state_ == State::Lingering) drain();
-  if (wants_to_read()) shard_.read_again_later(*this);
+  account();
+  if (state_ == State::Open || state_ == State::Lingering) shard_.read_again_later(*this);
 }
 
 /// recv; -1: nothing there now; 0: the connection is over (and was dealt with).
@@ -124,14 +179,16 @@ void TcpConnection::receive() {
     const ssize_t n = receive_some(in_.tail(std::clamp(missing, kLeastRoom, kGrowBytes)));
     if (n <= 0) return;
     in_.filled(static_cast<std::size_t>(n));
+    begin_frame();
     if (in_.size() >= wanted_) consume(in_.bytes(), true);
     return;
   }
-  const ssize_t n = receive_some(shared.subspan(kept));
+  const ssize_t n = receive_some(over_budget() ? shared.subspan(kept, std::min(kModestBytes, shared.size() - kept)) : shared.subspan(kept));
   if (n <= 0) return;
   const MutableBytes fresh = shared.subspan(kept, static_cast<std::size_t>(n));
   if (kept + fresh.size() < wanted_) {
     in_.append(fresh);
+    begin_frame();
     return;
   }
   if (kept > 0) std::memcpy(shared.data(), in_.bytes().data(), kept);
@@ -149,14 +206,20 @@ void TcpConnection::consume(Bytes data, bool in_own_buffer) {
   const Session::Consumed consumed = session_->on_data(data);
   if (state_ == State::Closed) return;
   wanted_ = consumed.wanted;
+  held_ = consumed.paused;
   const Bytes rest = data.subspan(std::min(consumed.bytes, data.size()));
   if (consumed.close || state_ != State::Open) {
     in_.keep({});
     wanted_ = 0;
+    held_ = false;
     close();
     return;
   }
   if (!in_own_buffer || consumed.bytes > 0) in_.keep(rest);
+  if (consumed.bytes == 0) return begin_frame();
+  frame_began_ms_ = 0;
+  may_exceed_ = false;
+  if (!in_.empty()) begin_frame();
 }
 
 /// True if the peer speaks TLS or HTTP: it has been told where it could, and the connection closes.
@@ -212,8 +275,9 @@ void TcpConnection::flush() {
   } else {
     if (unsent() > shard_.options().out_max_bytes) {
       ++shard_.tally().closed_slow;
-      log_event(LogLevel::Warn, "connection.too_slow",
-                {{"remote", remote_.text()}, {"unsent_bytes", unsent()}, {"cure", "the client asks for more than it reads; it will reconnect"}});
+      if (const std::int64_t left_out = entrance_->slow_log.ask(shard_.mono_ms()); left_out >= 0)
+        log_event(LogLevel::Warn, "connection.too_slow",
+                  {{"remote", remote_.text()}, {"unsent_bytes", unsent()}, {"not_logged_since_last", left_out}, {"cure", "the client asks for more than it reads; it will reconnect"}});
       return abort();
     }
     if (sent_ >= kCompactBytes && sent_ >= out_.size() / 2) {
@@ -226,7 +290,11 @@ void TcpConnection::flush() {
     }
   }
   // A reader that was paused goes on below half of the limit, so that it does not stop and go with every packet.
-  if (state_ == State::Open && !read_waiting_ && unsent() <= shard_.options().out_pause_bytes / 2) read_again();
+  if (state_ == State::Open && !read_waiting_ && unsent() <= shard_.options().out_pause_bytes / 2) {
+    if (held_) shard_.read_again_later(*this);  // after this list of connections is worked off: it makes new answers
+    else read_again();
+  }
+  account();
 }
 
 /// The peer has reset the connection, but what it sent before that is still in the socket: a client that sends one-way and closes with an
@@ -249,6 +317,7 @@ void TcpConnection::end_session() {
   if (session) session->on_closed();
   ::shutdown(watch_->fd(), SHUT_WR);
   shard_.sweep_at(last_active_ms_ + shard_.options().linger_ms);
+  account();
   read_again();
 }
 
@@ -262,6 +331,7 @@ void TcpConnection::abort() {
   in_.keep({});
   out_ = {};
   sent_ = 0;
+  account();
   entrance_->admission->leave(remote_.ip);
   shard_.remove(*this);
 }
@@ -269,9 +339,18 @@ void TcpConnection::abort() {
 std::int64_t TcpConnection::sweep(std::int64_t mono_ms) {
   if (state_ == State::Closed) return Alarm::kNever;
   const ShardOptions& options = shard_.options();
+  const std::int64_t frame = state_ == State::Open ? frame_deadline() : Alarm::kNever;
+  if (mono_ms >= frame) {
+    ++shard_.tally().closed_slow_sender;
+    if (const std::int64_t left_out = entrance_->slow_log.ask(mono_ms); left_out >= 0)
+      log_event(LogLevel::Warn, "connection.frame_too_slow", {{"remote", remote_.text()}, {"received_bytes", in_.size()}, {"of_bytes", wanted_},
+                                                              {"in_ms", mono_ms - frame_began_ms_}, {"not_logged_since_last", left_out}});
+    abort();
+    return Alarm::kNever;
+  }
   const std::int64_t limit = state_ == State::Lingering ? options.linger_ms : options.idle_ms;
-  if (limit == 0) return Alarm::kNever;
-  if (mono_ms < last_active_ms_ + limit) return last_active_ms_ + limit;
+  if (limit == 0) return frame;
+  if (mono_ms < last_active_ms_ + limit) return std::min(frame, last_active_ms_ + limit);
   if (state_ != State::Lingering) {
     ++shard_.tally().closed_idle;
     log_event(LogLevel::Debug, "connection.idle", {{"remote", remote_.text()}, {"idle_ms", mono_ms - last_active_ms_}});

@@ -25,6 +25,7 @@ class ShardSide {
   virtual void flush_later(class TcpConnection& connection) = 0;     // at the end of this turn
   virtual void read_again_later(class TcpConnection& connection) = 0;
   virtual void remove(class TcpConnection& connection) = 0;          // at the end of this turn
+  virtual void wait_for_memory(class TcpConnection& connection) = 0; // memory_free() when there is some again, or its turn to exceed it
   virtual void sweep_at(std::int64_t mono_ms) = 0;                   // call sweep() of all at this time at the latest
   virtual ShardCounters& tally() = 0;
   virtual bool on_own_thread() const = 0;
@@ -48,6 +49,8 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   const SocketAddress& local() const override { return local_; }
   std::string& out() override;
   void close() override;
+  bool full() const override;
+  bool short_of_memory() override;
   bool closed() const override { return gone_.load(std::memory_order_relaxed); }
   bool on_own_thread() const override { return shard_.on_own_thread(); }
   void post(Task task) override { shard_.post(std::move(task)); }
@@ -61,7 +64,10 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   bool open(Reactor& reactor);
   void read_again();
   void flush();
-  /// Closes it if it has been idle or lingering too long; returns when to ask again.
+  /// There is memory again; or (`exceeding`) there is none, but this one may finish its frame, so that somebody's does.
+  void memory_free(bool exceeding);
+  bool may_exceed() const { return may_exceed_; }
+  /// Closes it if it has been idle or lingering too long, or its frame is not coming; returns when to ask again.
   std::int64_t sweep(std::int64_t mono_ms);
   /// Closed, at once; the session is told.
   void abort();
@@ -71,6 +77,11 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   bool wants_to_read() const;
   void receive();
   void consume(Bytes data, bool in_own_buffer);
+  void go_on();
+  void begin_frame();
+  std::int64_t frame_deadline() const;
+  bool over_budget() const;
+  void account();
   bool is_foreign(Bytes first);
   ssize_t receive_some(MutableBytes into);
   void drain();
@@ -90,6 +101,8 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   std::string out_;
   std::size_t sent_ = 0;             // bytes of out_ that have left
   std::int64_t last_active_ms_ = 0;
+  std::int64_t frame_began_ms_ = 0;  // when in_ got its first bytes; 0: it holds none
+  std::int64_t accounted_ = 0;       // bytes of the budget that are ours
   State state_ = State::Open;
   std::atomic<bool> gone_{false};
   bool looked_at_first_bytes_ = false;
@@ -97,6 +110,9 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   bool write_waiting_ = false;
   bool flush_asked_ = false;
   bool peer_hears_nothing_ = false;  // sending failed
+  bool held_ = false;                // in_ holds requests that wait until answers have left
+  bool waits_for_memory_ = false;
+  bool may_exceed_ = false;          // the budget, with the frame that is coming
 };
 
 }  // namespace halfmoon::runtime

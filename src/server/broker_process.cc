@@ -17,9 +17,11 @@
 #include "runtime/listener.h"
 #include "runtime/monitor.h"
 #include "runtime/shard.h"
+#include "runtime/steady_wall_clock.h"
 #include "runtime/system_clock.h"
 #include "runtime/worker.h"
 #include "server/janitor.h"
+#include "server/limit_figures.h"
 #include "server/process_limits.h"
 
 namespace halfmoon::server {
@@ -51,6 +53,7 @@ adapter::RemotingOptions remoting_options(const Settings& s, std::function<adapt
   o.advertised_host = s.broker_ip1 == "auto" ? "" : s.broker_ip1;
   o.region = s.region;
   o.trace_on = s.trace_on;
+  o.frame_bytes_max = static_cast<std::size_t>(s.frame_bytes_max);
   o.config = [settings = s] { return effective_values(settings); };
   return o;
 }
@@ -70,7 +73,7 @@ std::int64_t io_threads(const Settings& s) {
 class BrokerProcess::Impl {
  public:
   explicit Impl(Settings settings)
-      : settings_(std::move(settings)), monitor_(clock_, {[this](Now now) { begin_turn(now); }, [this] { end_turn(); }}),
+      : settings_(std::move(settings)), monitor_(dates_, {[this](Now now) { begin_turn(now); }, [this] { end_turn(); }}),
         remoting_(monitor_, name_server_, remoting_options(settings_, [this] { return runtime_info(); })) {}
   ~Impl() { halt(); }
 
@@ -106,11 +109,21 @@ class BrokerProcess::Impl {
     if (!core_) return {};
     const broker::CoreCounters core = core_->counters();
     const storage::LogCounters log = store_.log->counters();
-    return {{"halfmoonLogBytes", std::to_string(log.bytes)},
-            {"halfmoonLogBytesWritten", std::to_string(log.flushed_bytes)},
-            {"halfmoonHalvesPending", std::to_string(core.halves_pending)},
-            {"halfmoonChecksSent", std::to_string(core.checks_sent)},
-            {"halfmoonChecksAnswered", std::to_string(core.checks_answered)}};
+    adapter::NamedValues values = {{"halfmoonLogBytes", std::to_string(log.bytes)},
+                                   {"halfmoonLogBytesWritten", std::to_string(log.flushed_bytes)},
+                                   {"halfmoonHalvesPending", std::to_string(core.halves_pending)},
+                                   {"halfmoonChecksSent", std::to_string(core.checks_sent)},
+                                   {"halfmoonChecksAnswered", std::to_string(core.checks_answered)}};
+    if (!janitor_) return values;
+    adapter::NamedValues limits = limit_figures({.core = core,
+                                                 .probe = remoting_.probe(),
+                                                 .busy_pulls = remoting_.busy_pulls(),
+                                                 .shards = shard_pointers(),
+                                                 .admission = *admission_,
+                                                 .memory = *memory_,
+                                                 .disk = janitor_->disk_state()});
+    values.insert(values.end(), std::make_move_iterator(limits.begin()), std::make_move_iterator(limits.end()));
+    return values;
   }
 
   // ---- turns
@@ -239,6 +252,11 @@ class BrokerProcess::Impl {
       runtime::ShardOptions options;
       options.name = "io-" + std::to_string(i);
       options.idle_ms = settings_.idle_s * 1000;
+      options.out_pause_bytes = static_cast<std::size_t>(settings_.answer_pause_bytes);
+      options.out_max_bytes = static_cast<std::size_t>(settings_.answer_bytes_max);
+      options.frame_grace_ms = settings_.frame_timeout_s * 1000;
+      options.frame_bytes_per_s = settings_.frame_bytes_per_s;
+      options.memory = memory_;
       shards_.push_back(std::make_unique<runtime::Shard>(clock_, options));
     }
     Janitor::Hooks hooks{[this] { if (syncer_) syncer_->kick(); }, [](const std::string& text) { end_poisoned(text); }};
@@ -316,6 +334,7 @@ class BrokerProcess::Impl {
   // In the order in which they need each other: what comes later may use what comes before, to its end.
   const Settings settings_;
   runtime::SystemClock clock_;
+  runtime::SteadyWallClock dates_{clock_};         // inside the monitor only
   runtime::SystemRandom random_;
   std::vector<std::unique_ptr<runtime::Shard>> shards_;
   runtime::Monitor monitor_;
@@ -324,6 +343,7 @@ class BrokerProcess::Impl {
   Store store_;
   std::unique_ptr<broker::Core> core_;
   std::shared_ptr<runtime::Admission> admission_;
+  std::shared_ptr<runtime::MemoryBudget> memory_ = std::make_shared<runtime::MemoryBudget>(settings_.connection_bytes_max);
   std::vector<std::unique_ptr<runtime::Listener>> listeners_;
   std::unique_ptr<Janitor> janitor_;
   std::unique_ptr<runtime::Worker> syncer_;        // stopped, it still takes kicks

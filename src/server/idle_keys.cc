@@ -24,7 +24,7 @@ const std::vector<IdleGroup>& groups() {
         "heartbeatThreadPoolQueueCapacity", "endTransactionPoolQueueCapacity", "adminBrokerThreadPoolQueueCapacity", "loadBalanceThreadPoolQueueCapacity",
         "defaultThreadPoolNums", "defaultThreadPoolQueueCapacity", "clientRequestThreadPoolNums", "clientRequestThreadPoolQueueCapacity", "unRegisterBrokerQueueCapacity",
         "serverWorkerThreads", "serverCallbackExecutorThreads", "serverSelectorThreads", "serverNettyWorkerGroupEnable", "useEpollNativeSelector", "asyncSendEnable"}},
-      {"the kernel sizes socket buffers, and unsent answers have a fixed limit (8 MiB pause, 64 MiB close)",
+      {"the kernel sizes socket buffers; unsent answers are limited by answerPauseBytes and maxAnswerBytes",
        {"serverSocketSndBufSize", "serverSocketRcvBufSize", "writeBufferHighWaterMark", "writeBufferLowWaterMark", "serverSocketBacklog", "serverPooledByteBufAllocatorEnable",
         "serverOnewaySemaphoreValue", "serverAsyncSemaphoreValue", "enableShutdownGracefully", "shutdownWaitTimeSeconds", "clientSocketSndBufSize", "clientSocketRcvBufSize",
         "clientWorkerThreads", "clientCallbackExecutorThreads", "clientOnewaySemaphoreValue", "clientAsyncSemaphoreValue", "connectTimeoutMillis", "channelNotActiveInterval",

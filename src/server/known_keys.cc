@@ -56,6 +56,10 @@ const KnownKey kKeys[] = {
     {kMessages, "maxTopics", &S::topics_max, "topics", "More topics are refused.", "", 16, 1000000},
     {kMessages, "maxGroups", &S::groups_max, "groups", "More consumer groups are refused.", "", 16, 1000000},
 
+    {kMessages, "maxQueues", &S::queues_max, "queues", "A topic with which all topics together would have more queues is refused.", "About 150 bytes each.", 1000, 100000000},
+    {kMessages, "maxOffsets", &S::offsets_max, "offsets", "Offsets that are kept, one for each group and queue; more are not stored, and a commit that waits for its answer is refused.", "About 100 bytes each.", 1000, 1000000000},
+    {kMessages, "maxBatchMessages", &S::batch_messages_max, "messages", "Messages in one batch.", "", 1, 1024},
+
     {kTransactions, "transactionTimeOut", &S::transaction_timeout_ms, "ms", "When a producer is first asked about a half message without a verdict.", "", 100, 24 * 3600 * 1000},
     {kTransactions, "transactionCheckInterval", &S::transaction_interval_ms, "ms", "Time between two questions about the same half message.", "", 100, 24 * 3600 * 1000},
     {kTransactions, "transactionCheckMax", &S::transaction_check_max, "checks", "So many answers `unknown`, and the half message is put aside in TRANS_CHECK_MAX_TIME_TOPIC, from where an operator can resume it. A question nobody answered does not count.", "", 1, 10000},
@@ -65,6 +69,18 @@ const KnownKey kKeys[] = {
     {kLimits, "maxConnections", &S::connections_max, "connections", "More are closed at once, with a warning. Lowered to what the limit of open files allows.", "About 6 KiB each when idle.", 16, 1000000},
     {kLimits, "maxConnectionsPerAddress", &S::connections_per_address_max, "connections", "The same for one remote address (loopback is exempt). 0: no limit.", "Clients behind one NAT share an address.", 0, 1000000},
     {kLimits, "serverChannelMaxIdleTimeSeconds", &S::idle_s, "s", "A connection that neither sends nor receives for so long is closed; clients send heartbeats every 30 s. 0: never.", "", 0, 86400},
+
+    {kLimits, "maxFrameBytes", &S::frame_bytes_max, "bytes", "Largest frame, its length word included. A connection that announces a larger one is closed.", "At least maxMessageSize and 64 KiB for the header.", 65536, 64 * kMiB},
+    {kLimits, "frameTimeoutSeconds", &S::frame_timeout_s, "s", "A frame that has begun must come within this time, and so much longer as it brings bytes at frameBytesPerSecond; else the connection is closed. A connection without a begun frame may wait as long as serverChannelMaxIdleTimeSeconds.", "", 1, 3600},
+    {kLimits, "frameBytesPerSecond", &S::frame_bytes_per_s, "bytes/s", "See frameTimeoutSeconds. 0: frames may come as slowly as they like.", "", 0, 1000000000},
+    {kLimits, "maxConnectionBytes", &S::connection_bytes_max, "bytes", "Memory for frames that have not arrived whole and answers that have not left, of all connections together. Above it connections that hold such bytes are read in turn, a begun frame must come within 5 s, and pulls that would bring messages are answered with SYSTEM_BUSY.", "", 16 * kMiB, 1LL << 40},
+    {kLimits, "answerPauseBytes", &S::answer_pause_bytes, "bytes", "Answers that one client has not read: above it nothing more is read from that connection, until half of them are gone.", "", 65536, 1LL << 32},
+    {kLimits, "maxAnswerBytes", &S::answer_bytes_max, "bytes", "Answers that one client has not read: above it the connection is closed.", "", 65536, 1LL << 34},
+    {kLimits, "maxLongPolls", &S::parked_pulls_max, "pulls", "Pulls that wait for a message. More are answered at once, as if their time were over.", "About 500 bytes each.", 0, 100000000},
+    {kLimits, "maxGroupMembers", &S::members_max, "members", "Connections as members of producer and consumer groups; one in two groups counts twice. A heartbeat that would add more is refused.", "About 400 bytes each.", 16, 100000000},
+    {kLimits, "maxGroupsPerConnection", &S::groups_per_connection_max, "groups", "The same for one connection.", "", 1, 1000000},
+    {kLimits, "maxSubscriptionsPerGroup", &S::subscriptions_max, "topics", "Topics that one consumer group subscribes to. A heartbeat with more is refused.", "", 1, 100000},
+    {kLimits, "maxSubscriptionBytes", &S::subscription_bytes_max, "bytes", "What the subscriptions of all groups together may hold. A heartbeat that would add more is refused.", "", kMiB, 1LL << 34},
 
     {kLogs, "logFormat", &S::log_format, "text|json", "One event a line on standard error: `key=value` text, or a JSON object.", ""},
     {kLogs, "logLevel", &S::log_level, "debug|info|warn|error", "The least level that is written.", "debug writes a line for each connection."},

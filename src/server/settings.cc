@@ -13,6 +13,7 @@ namespace halfmoon::server {
 namespace {
 
 constexpr std::string_view kPrefix = "HALFMOON_";
+constexpr std::int64_t kHeaderRoom = 64 << 10;   // in a frame, beside the body
 
 bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
@@ -134,6 +135,10 @@ class Loader {
       bad("tailBufferBytes", std::to_string(s.tail_buffer_bytes), "must be a power of two, for example 67108864");
     else if (s.message_bytes_max > s.tail_buffer_bytes / 4 - (64 << 10))
       bad("maxMessageSize", std::to_string(s.message_bytes_max), "does not fit in a quarter of tailBufferBytes less 64 KiB; raise tailBufferBytes to a power of two of at least " + std::to_string((s.message_bytes_max + (64 << 10)) * 4));
+    if (s.frame_bytes_max < s.message_bytes_max + kHeaderRoom)
+      bad("maxFrameBytes", std::to_string(s.frame_bytes_max), "is too small for a message of maxMessageSize; set it to at least " + std::to_string(s.message_bytes_max + kHeaderRoom));
+    if (s.answer_pause_bytes > s.answer_bytes_max)
+      bad("answerPauseBytes", std::to_string(s.answer_pause_bytes), "is above maxAnswerBytes; lower it, or raise that one");
     s.segment_bytes = (s.segment_bytes + 4095) / 4096 * 4096;
     if (s.segment_bytes < s.message_bytes_max + (128 << 10))
       bad("mappedFileSizeCommitLog", std::to_string(s.segment_bytes), "is too small for a message of maxMessageSize; set it to at least " + std::to_string(s.message_bytes_max + (128 << 10)));

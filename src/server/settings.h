@@ -61,6 +61,20 @@ struct Settings {
   std::int64_t idle_s = 120;
   std::int64_t topics_max = 100000;
   std::int64_t groups_max = 100000;
+  std::int64_t queues_max = 1000000;
+  std::int64_t offsets_max = 2000000;
+  std::int64_t batch_messages_max = 1024;
+  std::int64_t parked_pulls_max = 100000;
+  std::int64_t members_max = 200000;
+  std::int64_t groups_per_connection_max = 1024;
+  std::int64_t subscriptions_max = 1024;
+  std::int64_t subscription_bytes_max = 64 << 20;
+  std::int64_t frame_bytes_max = (16 << 20) + 4;
+  std::int64_t frame_timeout_s = 30;
+  std::int64_t frame_bytes_per_s = 1024;
+  std::int64_t connection_bytes_max = 1 << 30;
+  std::int64_t answer_pause_bytes = 8 << 20;
+  std::int64_t answer_bytes_max = 64 << 20;
   // ---- logs
   std::string log_format = "text";
   std::string log_level = "info";

@@ -41,6 +41,14 @@ broker::CoreOptions core_options(const Settings& s) {
   o.reject_transactions = s.reject_transactions;
   o.topics_max = static_cast<std::int32_t>(s.topics_max);
   o.groups_max = static_cast<std::int32_t>(s.groups_max);
+  o.queues_max = s.queues_max;
+  o.offsets_max = s.offsets_max;
+  o.batch_messages_max = static_cast<std::int32_t>(s.batch_messages_max);
+  o.parked_pulls_max = s.parked_pulls_max;
+  o.memberships_max = s.members_max;
+  o.memberships_per_connection_max = s.groups_per_connection_max;
+  o.subscriptions_max = s.subscriptions_max;
+  o.subscription_bytes_max = s.subscription_bytes_max;
   return o;
 }
 

@@ -38,6 +38,8 @@ TEST_F(AdminTest, RefusedTopics) {
   EXPECT_EQ(answer.code, 29);
   EXPECT_EQ(answer.remark, "The topic[TBW102] is conflict with system topic.");
   EXPECT_EQ(client.ask(17, topic_fields("a b")).code, 29);
+  EXPECT_EQ(client.ask(17, topic_fields("c1_REPLY_TOPIC")).code, 29) << "the cluster is c1";
+  EXPECT_EQ(client.ask(215, {{"topic", "c1_REPLY_TOPIC"}}).code, 29);
   answer = client.ask(17, topic_fields("T", "+nope=1"));
   EXPECT_EQ(answer.code, 1);
   EXPECT_EQ(answer.remark, "unsupported key: nope");

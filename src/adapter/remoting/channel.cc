@@ -56,10 +56,20 @@ broker::MessageReader& Channel::reader() {
 void Channel::end_turn() {
   in_turn_ = false;
   if (finished_pulls_.empty()) return;
-  for (FinishedPull& pull : finished_pulls_) {
-    if (std::string* to = out()) write_pull_answer(pull.ticket, pull.result, *to);
-  }
+  for (FinishedPull& pull : finished_pulls_) write_pull(pull);
   finished_pulls_.clear();
+}
+
+void Channel::write_pull(FinishedPull& pull) {
+  std::string* to = out();
+  if (to == nullptr) return;
+  const bool brings_messages = pull.result.ok() && !pull.result->extents.empty();
+  if (brings_messages && connection_->short_of_memory()) {
+    context_.busy_pulls.fetch_add(1, std::memory_order_relaxed);
+    return pull.ticket.fail(Error{ErrorCode::Busy, "answers to all clients together hold more memory than they may (maxConnectionBytes); try again"});
+  }
+  write_pull_answer(pull.ticket, pull.result, *to);
+  if (brings_messages) (void)connection_->short_of_memory();
 }
 
 void Channel::finish_pull(Ticket ticket, Result<broker::PullResult>&& result) {
@@ -69,9 +79,7 @@ void Channel::finish_pull(Ticket ticket, Result<broker::PullResult>&& result) {
     return;
   }
   // From another session's turn: also on this very thread the reading waits until that turn is over.
-  post([pull = FinishedPull{std::move(ticket), std::move(result)}] {
-    if (std::string* to = pull.ticket.channel().out()) write_pull_answer(pull.ticket, pull.result, *to);
-  });
+  post([pull = FinishedPull{std::move(ticket), std::move(result)}]() mutable { pull.ticket.channel().write_pull(pull); });
 }
 
 }  // namespace halfmoon::adapter

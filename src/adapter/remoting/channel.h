@@ -80,6 +80,8 @@ class Channel {
   // ---- own thread
   /// Where answers are appended; nullptr if there is nobody left to read them.
   std::string* out() { return gone_ || connection_->closed() ? nullptr : &connection_->out(); }
+  /// The client has not taken so much of what it asked for that nothing more should be done for it now.
+  bool full() const { return !gone_ && connection_->full(); }
   wire::Language language() const { return language_; }
   void set_language(wire::Language language) { language_ = language; }
   broker::MessageReader& reader();
@@ -92,6 +94,8 @@ class Channel {
   void finish_pull(Ticket ticket, Result<broker::PullResult>&& result);
 
  private:
+  struct FinishedPull;
+  void write_pull(FinishedPull& pull);
   struct FinishedPull {
     Ticket ticket;
     Result<broker::PullResult> result;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -27,6 +28,7 @@ struct Context {
   RemotingProbe probe;
   ChannelRegistry registry{probe};
   EventLimiter bad_input_events;
+  std::atomic<std::int64_t> busy_pulls{0};   // refused because memory was short; written by I/O threads outside the monitor
 };
 
 }  // namespace halfmoon::adapter

@@ -13,15 +13,15 @@ namespace halfmoon::adapter {
 namespace {
 
 /// Names that administrators may not touch, with RocketMQ's texts.
-Status check_topic_name(std::string_view topic) {
+Status check_topic_name(std::string_view topic, const RemotingOptions& options) {
   HM_TRY_STATUS(model::validate_topic(topic));
-  if (model::is_system_topic(topic)) return Error{ErrorCode::InvalidArgument, "The topic[" + std::string(topic) + "] is conflict with system topic."};
+  if (model::is_system_topic(topic, options.cluster)) return Error{ErrorCode::InvalidArgument, "The topic[" + std::string(topic) + "] is conflict with system topic."};
   return Done{};
 }
 
 /// What of code 17 stands in its header; attributes come later, because they are changes to those that are there.
-Result<model::TopicConfig> to_topic(const wire::CreateTopicHeader& header) {
-  HM_TRY_STATUS(check_topic_name(header.topic));
+Result<model::TopicConfig> to_topic(const wire::CreateTopicHeader& header, const RemotingOptions& options) {
+  HM_TRY_STATUS(check_topic_name(header.topic, options));
   const bool multi_tag = header.topic_filter_type == "MULTI_TAG" || header.topic_filter_type == "1";
   // The C++ client sends the ordinal.
   if (!multi_tag && header.topic_filter_type != "SINGLE_TAG" && header.topic_filter_type != "0")
@@ -41,7 +41,7 @@ Result<model::TopicConfig> to_topic(const wire::CreateTopicHeader& header) {
 CoreStep put_topic(const Request& request, Ticket ticket) {
   auto header = wire::decode_create_topic(request.header);
   if (!header.ok()) return refuse(ticket, header.error());
-  auto config = to_topic(*header);
+  auto config = to_topic(*header, ticket.channel().context().options);
   if (!config.ok()) {
     ticket.fail(config.error());
     return {};
@@ -61,7 +61,7 @@ CoreStep put_topic(const Request& request, Ticket ticket) {
 CoreStep delete_topic(const Request& request, Ticket ticket) {
   auto header = wire::decode_topic(request.header);
   if (!header.ok()) return refuse(ticket, header.error());
-  if (auto status = check_topic_name(header->topic); !status.ok()) {
+  if (auto status = check_topic_name(header->topic, ticket.channel().context().options); !status.ok()) {
     ticket.fail(status.error());
     return {};
   }
@@ -121,7 +121,7 @@ CoreStep system_topics(const Request&, Ticket ticket) {
     std::vector<std::string> names;
     for (const model::TopicConfig& topic : turn.ports().admin.topics()) {
       const bool ours = topic.name == turn.context.options.cluster || topic.name == turn.context.options.broker_name;
-      if (ours || model::is_system_topic(topic.name)) names.push_back(topic.name);
+      if (ours || model::is_system_topic(topic.name, turn.context.options.cluster)) names.push_back(topic.name);
     }
     answer_body(ticket, [names = std::move(names)](std::string& out) { wire::append_topic_list(out, names); });
   };

@@ -34,6 +34,7 @@ runtime::SessionFactory Remoting::broker_sessions() {
 runtime::SessionFactory Remoting::name_server_sessions() { return broker_sessions(); }
 
 const RemotingProbe& Remoting::probe() const { return context_->probe; }
+std::int64_t Remoting::busy_pulls() const { return context_->busy_pulls.load(std::memory_order_relaxed); }
 void Remoting::tick(Now now) { context_->registry.tick(now); }
 
 // ------------------------------------------------------------------------------------------------ what the core says to clients

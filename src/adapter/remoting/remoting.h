@@ -50,6 +50,8 @@ class Remoting final : public broker::Outbound, public broker::TopicListener {
   /// Gives up requests to clients that were not answered in time. Called about every second.
   void tick(Now now);
   const RemotingProbe& probe() const;
+  /// Pulls answered with SYSTEM_BUSY because memory was short; any thread.
+  std::int64_t busy_pulls() const;
 
   void check_transaction(const broker::TransactionCheck& check) override;
   void consumer_ids_changed(broker::ChannelId channel, const std::string& group) override;

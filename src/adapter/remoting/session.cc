@@ -8,12 +8,31 @@
 
 namespace halfmoon::adapter {
 
+namespace {
+
+/// So many requests that may be answered with 256 KiB or more run in one turn; then it is seen whether the client takes the answers.
+constexpr int kLargeAnswersInATurn = 16;
+
+bool may_answer_much(const Route& route) {
+  using wire::RequestCode;
+  if (route.code == RequestCode::PullMessage || route.code == RequestCode::LitePullMessage) return true;
+  return route.port == Port::Admin || route.port == Port::Readers || route.port == Port::NameServer;
+}
+
+}  // namespace
+
 RemotingSession::RemotingSession(Context& context, std::shared_ptr<runtime::Connection> connection)
     : context_(context), channel_(std::make_shared<Channel>(context, std::move(connection))) {}
 
 runtime::Session::Consumed RemotingSession::on_data(Bytes data) {
   Consumed consumed;
   while (consumed.bytes < data.size() && !consumed.close) {
+    // What is asked for is answered before more is taken, so that a client which asks much and reads little holds little memory.
+    if (large_answers_ >= kLargeAnswersInATurn || channel_->full()) {
+      run_turn();
+      consumed.paused = channel_->full();
+      if (consumed.paused) break;
+    }
     const auto split = wire::split_frame(data.subspan(consumed.bytes), context_.options.frame_bytes_max);
     if (const auto* more = std::get_if<wire::NeedMore>(&split)) {
       consumed.wanted = more->bytes_min;
@@ -61,6 +80,7 @@ void RemotingSession::take_request(const wire::Header& header, const wire::Frame
     steps_.emplace_back([](Turn& turn) { ++turn.context.probe.unsupported; });
     return;
   }
+  if (may_answer_much(*route)) ++large_answers_;
   if (CoreStep step = route->handler({header, frame.body}, std::move(ticket))) steps_.push_back(std::move(step));
 }
 
@@ -79,6 +99,7 @@ void RemotingSession::note_bad_input(std::string_view event, std::string reason,
 }
 
 void RemotingSession::run_turn() {
+  large_answers_ = 0;
   if (steps_.empty()) return;
   channel_->begin_turn();
   context_.monitor.enter([this](Now now) {

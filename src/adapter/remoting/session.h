@@ -36,6 +36,7 @@ class RemotingSession final : public runtime::Session {
   wire::TextArena arena_;
   std::vector<CoreStep> steps_;  // of the turn being gathered; kept for its memory
   std::int64_t requests_ = 0;    // of the turn being gathered
+  int large_answers_ = 0;        // of those, may be
   bool registered_ = false;
 };
 
