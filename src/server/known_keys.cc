@@ -66,7 +66,7 @@ const KnownKey kKeys[] = {
     {kTransactions, "rejectTransactionMessage", &S::reject_transactions, "true|false", "Refuse half messages.", ""},
 
     {kLimits, "ioThreads", &S::io_threads, "threads", "Threads that serve connections. 0: half of the processors, at least one.", "More than processors makes it slower.", 0, 256},
-    {kLimits, "maxConnections", &S::connections_max, "connections", "More are closed at once, with a warning. Lowered to what the limit of open files allows.", "About 6 KiB each when idle.", 16, 1000000},
+    {kLimits, "maxConnections", &S::connections_max, "connections", "More are closed at once, with a warning. Lowered to what the limit of open files allows.", "About 1.5 KiB each when idle.", 16, 1000000},
     {kLimits, "maxConnectionsPerAddress", &S::connections_per_address_max, "connections", "The same for one remote address (loopback is exempt). 0: no limit.", "Clients behind one NAT share an address.", 0, 1000000},
     {kLimits, "serverChannelMaxIdleTimeSeconds", &S::idle_s, "s", "A connection that neither sends nor receives for so long is closed; clients send heartbeats every 30 s. 0: never.", "", 0, 86400},
 

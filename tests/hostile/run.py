@@ -198,7 +198,7 @@ def idle_connections(options, folder):
             check(read_answer(s)[0]["code"] in (OK, 17), "a route query was refused")
         check(eventually(lambda: broker.figures()["connections"] >= count), "some are not open")
         each = (broker.memory() - before) * 1024 / count
-        check(each < 32, f"{each:.1f} KiB for each idle connection")
+        check(each < 8, f"{each:.1f} KiB for each idle connection")
         time.sleep(1)
         extra = []
         for _ in range(150):

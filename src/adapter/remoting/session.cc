@@ -5,6 +5,7 @@
 #include "adapter/remoting/context.h"
 #include "adapter/remoting/dispatch.h"
 #include "base/log.h"
+#include "wire/remoting/text_arena.h"
 
 namespace halfmoon::adapter {
 
@@ -12,6 +13,12 @@ namespace {
 
 /// So many requests that may be answered with 256 KiB or more run in one turn; then it is seen whether the client takes the answers.
 constexpr int kLargeAnswersInATurn = 16;
+
+/// Of the thread and not of the session: what it holds is used up before on_data returns, and ten thousand idle connections need none.
+wire::TextArena& arena() {
+  thread_local wire::TextArena of_this_thread;
+  return of_this_thread;
+}
 
 bool may_answer_much(const Route& route) {
   using wire::RequestCode;
@@ -49,12 +56,12 @@ runtime::Session::Consumed RemotingSession::on_data(Bytes data) {
     consumed.close = take_frame(frame) == Fate::Close;
   }
   run_turn();
-  arena_.reset();
+  arena().reset();
   return consumed;
 }
 
 RemotingSession::Fate RemotingSession::take_frame(const wire::Frame& frame) {
-  auto header = wire::decode_header(frame.type, frame.header, arena_);
+  auto header = wire::decode_header(frame.type, frame.header, arena());
   if (!header.ok()) return take_broken_header(frame, header.error());
   if (header->is_response()) take_answer(*header);
   else take_request(*header, frame);

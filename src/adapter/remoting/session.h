@@ -7,7 +7,6 @@
 #include "adapter/remoting/channel.h"
 #include "adapter/remoting/handlers.h"
 #include "runtime/connection.h"
-#include "wire/remoting/text_arena.h"
 
 namespace halfmoon::adapter {
 
@@ -33,7 +32,6 @@ class RemotingSession final : public runtime::Session {
 
   Context& context_;
   std::shared_ptr<Channel> channel_;
-  wire::TextArena arena_;
   std::vector<CoreStep> steps_;  // of the turn being gathered; kept for its memory
   std::int64_t requests_ = 0;    // of the turn being gathered
   int large_answers_ = 0;        // of those, may be
