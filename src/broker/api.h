@@ -47,6 +47,7 @@ struct SendRequest {
   std::int32_t reconsume_times = 0;
   std::optional<std::int32_t> max_reconsume_times;  // honoured for %RETRY% topics only (trap 21)
   ChannelId channel{};                     // so that the sender of a half message is the first to be asked about it
+  bool one_way = false;                    // nobody hears the answer
 };
 
 /// A batch: every item is stored in one queue at consecutive offsets, all of them or none.
@@ -126,6 +127,7 @@ struct EndTransactionRequest {
   /// What MessageReader::forgotten_half said before the core was entered; `looked_up` is false where nobody asked it.
   const HalfNames* names = nullptr;
   bool looked_up = false;
+  std::string_view address;            // "ip:port" of the client, for the half message's history
 };
 
 class Transactions {
@@ -135,8 +137,115 @@ class Transactions {
   /// (position, group or id of another message; touches nothing), IllegalOperation (the contrary verdict is final; said when that one is safe),
   /// Busy (looked_up is false, and the verdict is so old that the names must be read).
   virtual void end_transaction(const EndTransactionRequest& request, Reply<Done> reply) = 0;
-  /// A parked half message is asked about again. Errors: NotFound, IllegalOperation (not parked).
-  virtual void resume_transaction(std::int64_t half_position, Reply<Done> reply) = 0;
+};
+
+// ------------------------------------------------------------------------------------------- transactions, as operators see them
+
+enum class TransactionState : std::uint8_t {
+  Pending,      // no verdict yet; its producers are asked when it is due
+  Waiting,      // due, and no producer of its group is there to be asked
+  Parked,       // asked about as often or as long as the policy says; waits for a verdict or for being resumed
+  Committed,    // these two are remembered as long as a verdict is (CoreOptions::verdicts_remembered, and the half message's segment)
+  RolledBack,
+};
+constexpr std::uint8_t state_bit(TransactionState state) { return static_cast<std::uint8_t>(1u << static_cast<unsigned>(state)); }
+
+struct TransactionFilter {
+  std::uint8_t states = 0x1f;          // state_bit()s
+  std::string_view group, topic, unique_key;  // empty: any
+  std::optional<std::int64_t> older_than_ms, younger_than_ms;  // by when the broker stored it
+};
+
+/// What the core knows of a half message without looking into the log.
+struct TransactionInfo {
+  std::int64_t position = 0;           // of its HALF record: what a verdict names
+  std::int64_t half_offset = 0;
+  TransactionState state{};
+  std::string topic, group;            // topic: empty if it was deleted
+  std::int32_t queue_id = 0;
+  std::int64_t stored_ms = 0;
+  std::int64_t age_ms = 0;             // by the broker's clock
+  std::int32_t answered = 0;           // checks answered with "unknown" since it was sent or resumed
+  std::optional<std::int64_t> next_check_ms;
+  std::int64_t refused = 0;            // contrary verdicts that were refused
+  std::int64_t last_event = -1;        // where its history ends: for TransactionReader::history
+};
+
+struct TransactionPage {
+  std::vector<TransactionInfo> transactions;
+  std::optional<std::int64_t> next_cursor;  // nullopt: that was all
+};
+
+/// An operator's act; its name and reason become part of the log.
+struct OperatorRequest {
+  std::int64_t half_position = 0;
+  std::string_view unique_key;         // not empty: refused if the half message has another
+  std::string_view operator_name;
+  std::string_view reason;
+  ChannelId channel{};
+  std::string_view address;            // "ip:port" of the operator's client
+};
+
+enum class TransactionEventKind : std::uint8_t { Sent, Asked, AnsweredUnknown, Parked, Resumed, Committed, RolledBack, Refused };
+enum class TransactionActor : std::uint8_t { Broker, Producer, Check, Operator };  // Check: a producer, answering one
+
+struct TransactionEvent {
+  TransactionEventKind kind{};
+  TransactionActor actor = TransactionActor::Broker;
+  std::int64_t wall_ms = 0;
+  std::string client_id, address;      // who sent, was asked, answered or acted; empty where it is not known
+  std::string operator_name, reason;
+  bool commit = false;                 // Refused: the verdict that was
+  std::int64_t count = 0;              // AnsweredUnknown, Refused: the count-th
+  std::int64_t due_ms = 0;             // Committed: delivered then; 0: at once
+};
+
+enum class HistoryBegin : std::uint8_t {
+  Complete,        // with the sending
+  NotRetained,     // what came before lay in a segment that is gone
+  NotRecorded,     // an earlier build wrote it
+  Cut,             // there is more than was asked for
+};
+struct TransactionHistory {
+  std::vector<TransactionEvent> events;  // in order; Sent first, unless the half message itself is not retained any more
+  HistoryBegin begin = HistoryBegin::Complete;  // says whether anything is missing between Sent and the rest
+};
+
+/// What stands in a half message's record.
+struct TransactionMessage {
+  std::string unique_key, topic, group, tags, keys;
+  std::int32_t queue_id = 0;
+  std::int64_t body_bytes = 0;
+  std::int64_t born_ms = 0, stored_ms = 0;
+  model::HostAddress born_host, store_host;
+};
+
+/// Reads what the log holds about half messages, for one thread; does not enter the core.
+class TransactionReader {
+ public:
+  virtual ~TransactionReader() = default;
+  /// Errors: NotFound (no half message there, or not any more), Corrupt, Io.
+  virtual Result<TransactionMessage> message(std::int64_t half_position) = 0;
+  /// From TransactionInfo::last_event backwards, at most `events_max` of them. Errors: Corrupt, Io.
+  virtual Result<TransactionHistory> history(std::int64_t half_position, std::int64_t last_event, std::size_t events_max) = 0;
+};
+
+class TransactionOperations {
+ public:
+  virtual ~TransactionOperations() = default;
+  /// Half messages that match, at most `limit`. A call looks at a bounded number of them, so a page may hold few or none although there are
+  /// more: go on from its cursor. `cursor`: 0, or what the last page gave; good while the process lives. What is sent or decided between two calls
+  /// may be missed or seen twice. A unique key is compared by its hash: a whole scan finds it.
+  virtual TransactionPage list_transactions(const TransactionFilter& filter, std::int64_t cursor, std::size_t limit) = 0;
+  /// At once, by position. Errors: NotFound.
+  virtual Result<TransactionInfo> transaction(std::int64_t half_position) = 0;
+  /// Answered when the verdict is safe, also when it is given again. Errors: NotFound, InvalidArgument (another unique key; no operator, no
+  /// reason, or too long), IllegalOperation (the contrary verdict is final; kept in the history).
+  virtual void decide_transaction(const OperatorRequest& request, Verdict verdict, Reply<Done> reply) = 0;
+  /// A parked half message is asked about again. Errors: NotFound, InvalidArgument, IllegalOperation (not parked).
+  virtual void resume_transaction(const OperatorRequest& request, Reply<Done> reply) = 0;
+  /// A reader for the calling thread to keep. Any thread.
+  virtual std::unique_ptr<TransactionReader> make_transaction_reader() = 0;
 };
 
 // ------------------------------------------------------------------------------------------------------------- consuming

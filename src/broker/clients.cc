@@ -294,6 +294,18 @@ std::vector<ClientInfo> ClientRegistry::producers(std::string_view group) const 
   return clients;
 }
 
+const ClientInfo* ClientRegistry::client(ChannelId channel) const {
+  const auto seats = seats_of_channel_.find(channel);
+  if (seats == seats_of_channel_.end() || seats->second.empty()) return nullptr;
+  const Seat& seat = *seats->second.front();
+  if (seat.side == Side::Producer) {
+    const auto group = producers_.find(seat.group);
+    return group == producers_.end() ? nullptr : &group->second.members.at(channel).info;
+  }
+  const auto group = consumers_.find(seat.group);
+  return group == consumers_.end() ? nullptr : &group->second.members.at(channel).info;
+}
+
 bool ClientRegistry::has_producers(std::string_view group) const { return producers_.contains(group); }
 
 bool ClientRegistry::is_producer(std::string_view group, ChannelId channel) const {

@@ -49,6 +49,8 @@ class ClientRegistry {
 
   // ---- producers
   std::vector<ClientInfo> producers(std::string_view group) const;
+  /// How a registered channel's client names itself; nullptr: it is not registered. Valid until the next change.
+  const ClientInfo* client(ChannelId channel) const;
   bool has_producers(std::string_view group) const;
   bool is_producer(std::string_view group, ChannelId channel) const;
   /// The next producer channel of the group in turn, so that checks spread; nullopt if none lives.

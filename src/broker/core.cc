@@ -163,7 +163,6 @@ void Core::send_batch(const SendRequest& request, const std::vector<BatchItem>& 
 void Core::send_back(const SendBackRequest& request, Reply<Done> reply) { impl_->send_back(request, std::move(reply)); }
 void Core::send_reply(const SendRequest& request, Reply<SendResult> reply) { impl_->send_reply(request, std::move(reply)); }
 void Core::end_transaction(const EndTransactionRequest& request, Reply<Done> reply) { impl_->end_transaction(request, std::move(reply)); }
-void Core::resume_transaction(std::int64_t half_position, Reply<Done> reply) { impl_->resume_transaction(half_position, std::move(reply)); }
 void Core::pull(const PullRequest& request, Reply<PullResult> reply) { impl_->pull(request, std::move(reply)); }
 
 std::vector<QueueRef> Core::lock_queues(const LockRequest& request) {

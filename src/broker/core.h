@@ -31,6 +31,8 @@ struct CoreOptions {
   std::int64_t check_interval_ms = 30000;               // transactionCheckInterval
   std::int32_t check_max = 15;                          // transactionCheckMax; 0: no maximum by count
   std::int64_t check_age_max_ms = 0;                    // a half message so old is parked when a check brings nothing new; 0: no maximum by age
+  std::int64_t immunity_min_s = 1;                      // a message's own first check is believed between these two
+  std::int64_t immunity_max_s = 100LL * 24 * 3600;
   std::int32_t checks_outstanding_max = 64;             // per connection
   bool reject_transactions = false;                     // rejectTransactionMessage
   std::int64_t client_timeout_ms = 120000;
@@ -64,7 +66,8 @@ struct RetentionPolicy {
 /// The monitor of docs/architecture.md: deterministic, serialised, without a thread, lock, socket or clock of its own. Same calls and
 /// same times give the same bytes in the log. Life: construct; restore (if there is a snapshot); replay every record; start; then turns of
 /// begin, calls through the ports, end. `log`, `outbound`, `topics` outlive it.
-class Core final : public Producing, public Transactions, public Consuming, public Clients, public Admin, public MessageReaders {
+class Core final : public Producing, public Transactions, public Consuming, public Clients, public Admin, public MessageReaders,
+                   public TransactionOperations {
  public:
   Core(storage::Log& log, Random& random, Outbound& outbound, TopicListener& topics, CoreOptions options);
   ~Core() override;
@@ -111,7 +114,11 @@ class Core final : public Producing, public Transactions, public Consuming, publ
   void send_back(const SendBackRequest& request, Reply<Done> reply) override;
   void send_reply(const SendRequest& request, Reply<SendResult> reply) override;
   void end_transaction(const EndTransactionRequest& request, Reply<Done> reply) override;
-  void resume_transaction(std::int64_t half_position, Reply<Done> reply) override;
+  TransactionPage list_transactions(const TransactionFilter& filter, std::int64_t cursor, std::size_t limit) override;
+  Result<TransactionInfo> transaction(std::int64_t half_position) override;
+  void decide_transaction(const OperatorRequest& request, Verdict verdict, Reply<Done> reply) override;
+  void resume_transaction(const OperatorRequest& request, Reply<Done> reply) override;
+  std::unique_ptr<TransactionReader> make_transaction_reader() override;
   void pull(const PullRequest& request, Reply<PullResult> reply) override;
   Result<std::int64_t> committed_offset(std::string_view group, QueueRef queue, bool set_zero_if_absent) override;
   void commit_offset(std::string_view group, QueueRef queue, std::int64_t offset, Reply<Done> reply) override;

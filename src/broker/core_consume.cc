@@ -402,6 +402,7 @@ void Core::unregister(ChannelId channel, std::string_view client_id, std::string
 void Core::channel_closed(ChannelId channel) {
   impl_->tell_consumers(impl_->clients.channel_closed(channel));
   impl_->ask_others(channel, std::nullopt);
+  impl_->named_clients.erase(channel);
 }
 
 Result<std::vector<std::string>> Core::consumer_ids(std::string_view group) {

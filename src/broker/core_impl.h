@@ -42,6 +42,8 @@ struct TextHash {
 template <class T>
 using ByName = boost::unordered_map<std::string, T, TextHash, std::equal_to<>>;
 
+// So many refused verdicts of one half message are written; then those whose number is a power of two.
+inline constexpr std::uint32_t kRefusedWritten = 16;
 inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
 /// A queue and the pulls that wait on it.
@@ -59,6 +61,7 @@ struct Topic {
   std::int32_t next_queue = 0;            // where the broker puts the next message that names no queue
   bool system = false;
   bool may_send = true;
+  std::optional<std::int64_t> check_after_ms;  // attribute transaction.check.immunity.time
 
   Queue* queue(std::int32_t id_) const {
     return id_ >= 0 && static_cast<std::size_t>(id_) < queues.size() ? queues[static_cast<std::size_t>(id_)].get() : nullptr;
@@ -153,6 +156,7 @@ struct Core::Impl {
   EndedHalves ended;                           // at most options.verdicts_remembered
   VerdictBits verdicts;                        // of all that are in the log
   std::atomic<storage::Position> halves_known_from{0};  // for readers: ended.sure_from()
+  boost::unordered_flat_map<storage::Position, std::int64_t> resumed_ms;  // half messages that were resumed, and when by book_ms(): their age counts from then
   std::vector<Timer> timers;                   // heap
   boost::unordered_flat_map<storage::Position, Timer> replayed_timers;  // by target, until start() makes the heap
   std::deque<CrossReference> cross_references; // by `by`
@@ -160,8 +164,15 @@ struct Core::Impl {
   std::int64_t total_offsets = 0;               // of all groups, once started
   storage::CarriedPositions carried;
 
+  /// Where a channel's CLIENT record is.
+  struct NamedClient {
+    storage::Position record = kNobody;
+    bool has_id = false;
+  };
+
   // ---- tables of the moment
   ClientRegistry clients;
+  boost::unordered_flat_map<ChannelId, NamedClient> named_clients;
   QueueLocks locks;
   std::set<std::uint32_t> groups_to_ask;       // producer groups with checks that did not fit into the last turn
   std::set<std::uint32_t> groups_stalled;      // with checks that no producer could take; looked at each second, because room may come unseen
@@ -229,19 +240,29 @@ struct Core::Impl {
   void add_half(storage::Position position, const model::MessageFields& fields, const model::KnownProperties& known, std::uint32_t bytes, const Topic& topic,
                 ChannelId sender);
   void end_transaction(const EndTransactionRequest& request, Reply<Done> reply);
+  /// Who did something to a half message.
+  struct Actor {
+    VerdictSource source = VerdictSource::Producer;
+    ChannelId channel{};
+    std::string_view address, operator_name, reason;
+  };
   /// A verdict for a half message that has one already, by what is known of that.
   void answer_decided(HalfState state, const EndTransactionRequest& request, Reply<Done> reply);
+  void answer_decided(HalfState state, bool commit, Reply<Done> reply);
+  /// The same where the core knows who ended it: a contrary verdict goes into its history.
+  void answer_ended(storage::Position half, const EndedHalf& final, bool commit, const Actor& actor, Reply<Done> reply);
   /// The same where the core does not have the names any more.
   void answer_forgotten(const EndTransactionRequest& request, Reply<Done> reply);
   void refuse_verdict(Error error, Reply<Done> reply);
-  Result<storage::Position> write_verdict(HalfSlot half, bool commit, std::uint8_t source);
+  Result<storage::Position> write_verdict(HalfSlot half, bool commit, const Actor& actor);
   void apply_verdict(storage::Position record, const VerdictRecord& verdict);
-  void answered_unknown(HalfSlot half);
+  void answered_unknown(HalfSlot half, const Actor& actor);
   void apply_checked(storage::Position record, const CheckedRecord& checked);
   void apply_parked(storage::Position record, const ParkedRecord& parked_record);
-  void resume_transaction(std::int64_t half_position, Reply<Done> reply);
   void apply_resumed(storage::Position record, const ResumedRecord& resumed);
+  /// Asked about as often, or for as long, as the policy says.
   bool checks_exhausted(HalfSlot half) const;
+  bool too_old(HalfSlot half) const;
   void park(HalfSlot half);
   void run_due_checks();
   void go_on_asking();
@@ -259,6 +280,27 @@ struct Core::Impl {
   /// The book's clock: the wall clock of the start, carried on by the monotonic one. Before the start: the wall clock of the log.
   std::int64_t book_ms() const { return now.wall_ms + book_ahead_ms(); }
   std::int64_t book_ahead_ms() const { return started ? (book_start.wall_ms + now.mono_ms - book_start.mono_ms) - now.wall_ms : 0; }
+
+  // ---- core_history.cc
+  /// `previous` of the next event's record.
+  storage::Position last_event_of(HalfSlot half) const;
+  static storage::Position last_event_of(storage::Position half, const EndedHalf& ended_half);
+  /// The position of a CLIENT record that names the channel's client, written now if need be; kNobody for no channel, or where the log takes none.
+  storage::Position name_client(ChannelId channel, std::string_view address);
+  void note_asked(HalfSlot half, ChannelId channel);
+  void apply_asked(storage::Position record, const AskedRecord& asked);
+  void note_refused(storage::Position half, const EndedHalf& ended_half, bool commit, const Actor& actor);
+  void apply_refused(storage::Position record, const RefusedRecord& refused);
+
+  // ---- core_operations.cc
+  TransactionInfo info_of(HalfSlot half) const;
+  TransactionInfo info_of(storage::Position half, const EndedHalf& e) const;
+  TransactionPage list_transactions(const TransactionFilter& filter, std::int64_t cursor, std::size_t limit) const;
+  Result<TransactionInfo> transaction(storage::Position position) const;
+  /// InvalidArgument: no name, no reason, too long, or the half message has another unique key.
+  Status check_operator(const OperatorRequest& request, std::uint64_t key_hash) const;
+  void decide_transaction(const OperatorRequest& request, Verdict verdict, Reply<Done> reply);
+  void resume_transaction(const OperatorRequest& request, Reply<Done> reply);
 
   // ---- core_schedule.cc
   void add_timer(const Timer& timer);

@@ -92,7 +92,8 @@ Result<Core::Impl::Prepared> Core::Impl::prepare(const SendRequest& request, std
     p.queue_id = p.topic->next_queue;
     p.topic->next_queue = (p.queue_id + 1) % std::max(1, config.write_queues);
   }
-  if (static_cast<std::int64_t>(request.body.size()) > options.body_bytes_max || properties.size() > model::kPropertiesBytesMax - kPropertiesReserve)
+  const std::size_t properties_max = model::kPropertiesBytesMax - kPropertiesReserve;
+  if (static_cast<std::int64_t>(request.body.size()) > options.body_bytes_max || properties.size() > properties_max)
     return too_large(options.body_bytes_max);
   const auto known = model::scan_properties(properties);
   if (!known) return Error{ErrorCode::MessageIllegal, "the message's properties are malformed: each is name, 0x01, value, 0x02"};
@@ -100,6 +101,10 @@ Result<Core::Impl::Prepared> Core::Impl::prepare(const SendRequest& request, std
   if (p.known.reserved)
     return Error{ErrorCode::MessageIllegal, "the properties REAL_TOPIC and REAL_QID belong to the broker; remove them from the message"};
   p.half = p.known.transaction_prepared && !(request.reconsume_times > 0 && !p.known.delay_level.empty() && p.known.delay_level != "0");
+  if (p.half && request.one_way)
+    return Error{ErrorCode::MessageIllegal, "a half message cannot be sent one-way: nobody would learn where it is, so nobody could give its verdict; wait for the answer"};
+  // Its unique key is served a second time, as the transaction's id.
+  if (p.half && properties.size() + p.known.unique_key.size() > properties_max) return too_large(options.body_bytes_max);
   if (p.half && options.reject_transactions)
     return Error{ErrorCode::NoPermission, "the broker[" + options.broker_name + "] sending transaction message is forbidden (rejectTransactionMessage)"};
   if (!dead_letter) {

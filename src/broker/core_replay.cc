@@ -97,6 +97,19 @@ Status Core::Impl::replay(const storage::RecordView& record) {
       carried.put(r->original, at);
       return Done{};
     }
+    case RecordType::Asked: {
+      const auto r = decode_asked(payload);
+      if (!r) return malformed(at, "ASKED");
+      apply_asked(at, *r);
+      return Done{};
+    }
+    case RecordType::Refused: {
+      const auto r = decode_refused(payload);
+      if (!r) return malformed(at, "REFUSED");
+      apply_refused(at, *r);
+      return Done{};
+    }
+    case RecordType::Client:
     case RecordType::EpochStart:
     case RecordType::Batch:
       return Done{};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <bit>
 
 #include "base/cursor.h"
 #include "broker/core_impl.h"
@@ -8,8 +9,15 @@ namespace halfmoon::broker {
 
 namespace {
 
-// 1: without the newest history record of a half message, and without the verdicts by number. Older versions are read, so that an upgrade starts from its snapshot.
-constexpr std::uint32_t kSnapshotVersion = 2;
+// 1: without the newest history record of a half message, and without the verdicts by number. 2: without what operators see of those with a verdict, and
+// without when a half message was resumed. Older versions are read, so that an upgrade starts from its snapshot.
+constexpr std::uint32_t kSnapshotVersion = 3;
+
+/// Of the refused verdicts of a half message those that have records: so the snapshot says what a replay would (core_history.cc).
+std::uint32_t refused_on_record(std::uint32_t refused) { return refused <= kRefusedWritten ? refused : std::bit_floor(refused); }
+
+/// A time that can be added to and subtracted from others.
+bool is_time(std::int64_t ms) { return ms > -(1LL << 47) && ms < 1LL << 47; }
 
 void put_text(Writer& w, std::string_view text) {
   w.le(static_cast<std::uint32_t>(text.size()));
@@ -144,8 +152,18 @@ std::string Core::Impl::encode_snapshot() const {
     w.le(e.group);
     w.le(static_cast<std::uint8_t>(e.state));
     w.le(e.last_event);
+    w.le(id_of(e.topic));
+    w.le(e.queue_id);
+    w.le(e.created_ms - ahead);
+    w.le(refused_on_record(e.refused));
   });
   verdicts.encode(w);
+  const std::map<storage::Position, std::int64_t> resumed(resumed_ms.begin(), resumed_ms.end());
+  w.le(static_cast<std::uint32_t>(resumed.size()));
+  for (const auto& [half, at_ms] : resumed) {
+    w.le(half);
+    w.le(at_ms - ahead);
+  }
 
   std::vector<Timer> sorted = timers;
   std::sort(sorted.begin(), sorted.end(), [](const Timer& a, const Timer& b) { return b < a; });
@@ -245,11 +263,25 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
     e.group = in.le<std::uint32_t>();
     e.state = static_cast<HalfState>(in.le<std::uint8_t>());
     e.last_event = version >= 2 ? in.le<std::int64_t>() : position;
+    if (version >= 3) {
+      e.topic = in.le<std::uint32_t>();
+      e.queue_id = in.le<std::int32_t>();
+      e.created_ms = in.le<std::int64_t>();
+      e.refused = in.le<std::uint32_t>();
+      if (!is_time(e.created_ms) || e.refused != refused_on_record(e.refused)) return corrupt("ended half message");
+    }
     if (e.group >= book.group_count()) return corrupt("ended half message");
     ended.put(position, e);
     if (version < 2) verdicts.put(e.half_offset, e.state, e.last_event);
   }
   if (version >= 2 && !verdicts.decode(in)) return corrupt("verdicts");
+  for (auto n = version >= 3 ? in.le<std::uint32_t>() : 0; n > 0 && in.ok(); n--) {
+    const auto half = in.le<std::int64_t>();
+    const auto at_ms = in.le<std::int64_t>();
+    if (!in.ok()) break;
+    if (book.find(half) == kNoHalf || !is_time(at_ms)) return corrupt("resumed half message");
+    resumed_ms[half] = at_ms;
+  }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     const Timer timer = get_timer(in);
     add_timer(timer);

@@ -30,6 +30,9 @@ Topic& Core::Impl::apply_topic(const model::TopicConfig& config) {
     slot->may_send = !model::is_forbidden_to_send(config.name);
   }
   slot->config = config;
+  slot->check_after_ms.reset();
+  if (const auto it = config.attributes.find(std::string(model::kCheckImmunityAttribute)); it != config.attributes.end())
+    if (const auto seconds = model::parse_integer(it->second)) slot->check_after_ms = *seconds * 1000;
   // Queues are never taken away: what is in them stays readable by offset, whatever the configuration says.
   while (static_cast<std::int32_t>(slot->queues.size()) < config.queues()) {
     slot->queues.push_back(std::make_unique<Queue>());
@@ -53,6 +56,7 @@ void Core::Impl::apply_topic_deleted(std::string_view name) {
   total_queues -= static_cast<std::int64_t>(gone.queues.size());
   // Its half messages go with it, as its messages do: a later verdict finds nothing.
   book.erase_topic(gone.id);
+  boost::unordered::erase_if(resumed_ms, [&](const auto& item) { return book.find(item.first) == kNoHalf; });
   locks.forget_topic(name);
   topic_by_id[gone.id] = nullptr;
   last_topic = nullptr;

@@ -36,8 +36,6 @@ constexpr int kChecksPerTurn = 4096;
 // How often a line that nobody could take is looked at again, should room have come unseen (from checks of another group on the same connection).
 constexpr std::int64_t kStalledMs = 1000;
 
-constexpr std::int64_t kImmunityMaxSeconds = 100LL * 24 * 3600;
-
 // What the commit of a half message has to add: an absolute time stays one, everything else counts from the commit.
 std::int64_t half_delay(const model::KnownProperties& known, std::int64_t stored_ms, const DelayPolicy& policy) {
   const auto due = due_time(known, stored_ms, policy);
@@ -47,10 +45,11 @@ std::int64_t half_delay(const model::KnownProperties& known, std::int64_t stored
   return absolute ? **due : stored_ms - **due;
 }
 
-// How long a half message may be without a verdict before its producer is asked: the message's own time before the broker's.
-std::int64_t check_after(const model::KnownProperties& known, const CoreOptions& options) {
+// How long a half message may be without a verdict before its producer is asked: the message's own time before its topic's before the broker's.
+std::int64_t check_after(const model::KnownProperties& known, const Topic& topic, const CoreOptions& options) {
   const auto immunity = model::parse_integer(known.check_immunity);
-  return immunity && *immunity > 0 && *immunity <= kImmunityMaxSeconds ? *immunity * 1000 : options.check_after_ms;
+  if (immunity && *immunity >= options.immunity_min_s && *immunity <= options.immunity_max_s) return *immunity * 1000;
+  return topic.check_after_ms.value_or(options.check_after_ms);
 }
 
 }  // namespace
@@ -71,7 +70,7 @@ void Core::Impl::add_half(storage::Position position, const model::MessageFields
   half.tag_hash = model::tag_hash(known.tags);
   next_half_offset = fields.queue_offset + 1;
   verdicts.note_half(half.half_offset, position);
-  book.schedule(book.add(half), half.created_ms + check_after(known, options));
+  book.schedule(book.add(half), half.created_ms + check_after(known, topic, options));
 }
 
 // --------------------------------------------------------------------------------------------------------------- verdicts
@@ -83,6 +82,7 @@ void Core::Impl::refuse_verdict(Error error, Reply<Done> reply) {
 
 void Core::Impl::end_transaction(const EndTransactionRequest& request, Reply<Done> reply) {
   if (auto writable = may_write(); !writable.ok()) return refuse_verdict(std::move(writable).error(), std::move(reply));
+  const Actor actor{request.from_check ? VerdictSource::Check : VerdictSource::Producer, request.channel, request.address, {}, {}};
   const HalfSlot half = book.find(request.half_position);
   if (half == kNoHalf) {
     const EndedHalf* final = ended.find(request.half_position);
@@ -90,7 +90,8 @@ void Core::Impl::end_transaction(const EndTransactionRequest& request, Reply<Don
     auto same = check_names({book.group_name(final->group), final->half_offset}, request,
                             [&](std::string_view id) { return HalfMessage::kept(stable_hash(id)) == final->key_hash; });
     if (!same.ok()) return refuse_verdict(std::move(same).error(), std::move(reply));
-    return answer_decided(final->state, request, std::move(reply));
+    if (request.verdict == Verdict::Unknown) return answer_decided(final->state, request, std::move(reply));
+    return answer_ended(request.half_position, *final, request.verdict == Verdict::Commit, actor, std::move(reply));
   }
   const HalfMessage& h = book.at(half);
   const std::uint32_t group = book.origin(half).group;
@@ -98,12 +99,12 @@ void Core::Impl::end_transaction(const EndTransactionRequest& request, Reply<Don
   if (!same.ok()) return refuse_verdict(std::move(same).error(), std::move(reply));
   if (request.verdict == Verdict::Unknown) {
     // From the local transaction itself it says nothing new; from a check it is the answer, and counts.
-    if (request.from_check && h.state() == HalfState::Pending && book.is_asked(half)) answered_unknown(half);
+    if (request.from_check && h.state() == HalfState::Pending && book.is_asked(half)) answered_unknown(half, actor);
     if (reply) reply(Done{});
     return;
   }
   const ChannelId asked = book.asked_channel(half);
-  auto record = write_verdict(half, request.verdict == Verdict::Commit, request.from_check ? 2 : 1);
+  auto record = write_verdict(half, request.verdict == Verdict::Commit, actor);
   if (!record.ok()) return refuse_verdict(std::move(record).error(), std::move(reply));
   if (asked != ChannelId{}) dispatch_checks_to(group, asked);
   answer_when_safe(*record, std::move(reply));
@@ -115,7 +116,18 @@ void Core::Impl::answer_decided(HalfState state, const EndTransactionRequest& re
     if (reply) reply(Done{});
     return;
   }
-  const auto event = request.verdict == Verdict::Commit ? HalfEvent::Commit : HalfEvent::Rollback;
+  answer_decided(state, request.verdict == Verdict::Commit, std::move(reply));
+}
+
+void Core::Impl::answer_ended(storage::Position half, const EndedHalf& final, bool commit, const Actor& actor, Reply<Done> reply) {
+  const HalfState state = final.state;
+  const bool refused = next_state(state, commit ? HalfEvent::Commit : HalfEvent::Rollback).outcome == HalfOutcome::Refused;
+  answer_decided(state, commit, std::move(reply));
+  if (refused) note_refused(half, final, commit, actor);  // after the answer, which so does not wait for it to be safe
+}
+
+void Core::Impl::answer_decided(HalfState state, bool commit, Reply<Done> reply) {
+  const auto event = commit ? HalfEvent::Commit : HalfEvent::Rollback;
   if (next_state(state, event).outcome == HalfOutcome::Repeated) {
     count.verdicts_repeated++;
     return answer_when_all_is_safe(std::move(reply));
@@ -145,12 +157,16 @@ void Core::Impl::answer_forgotten(const EndTransactionRequest& request, Reply<Do
   answer_decided(*state, request, std::move(reply));
 }
 
-Result<storage::Position> Core::Impl::write_verdict(HalfSlot half, bool commit, std::uint8_t source) {
+Result<storage::Position> Core::Impl::write_verdict(HalfSlot half, bool commit, const Actor& actor) {
   VerdictRecord v;
   v.half = book.at(half).position();
   v.commit = commit;
-  v.source = source;
+  v.source = actor.source;
   v.wall_ms = now.wall_ms;
+  v.previous = last_event_of(half);
+  v.by = name_client(actor.channel, actor.address);
+  v.operator_name = actor.operator_name;
+  v.reason = actor.reason;
   Topic* topic = topic_of(book.origin(half).topic);
   if (commit && topic) {
     const std::int64_t delay = book.delay(half);
@@ -171,7 +187,16 @@ void Core::Impl::apply_verdict(storage::Position record, const VerdictRecord& v)
   const HalfOrigin from = book.origin(slot);
   book.erase(slot);
   const HalfState state = next_state(h.state(), v.commit ? HalfEvent::Commit : HalfEvent::Rollback).state;
-  ended.put(v.half, {h.key_hash(), h.half_offset(), from.group, state, record});
+  resumed_ms.erase(v.half);
+  ended.put(v.half, {.key_hash = h.key_hash(),
+                     .half_offset = h.half_offset(),
+                     .group = from.group,
+                     .state = state,
+                     .last_event = record,
+                     .topic = from.topic,
+                     .queue_id = from.queue_id,
+                     .created_ms = h.created_ms(),
+                     .refused = 0});
   verdicts.put(h.half_offset(), state, record);
   publish_known_halves();
   (v.commit ? count.committed : count.rolled_back)++;
@@ -188,10 +213,15 @@ void Core::Impl::apply_verdict(storage::Position record, const VerdictRecord& v)
 
 // ----------------------------------------------------------------------------------------------------------------- checks
 
-void Core::Impl::answered_unknown(HalfSlot half) {
+void Core::Impl::answered_unknown(HalfSlot half, const Actor& actor) {
   const HalfMessage& h = book.at(half);
   const std::uint32_t group = book.origin(half).group;
-  const CheckedRecord checked{h.position(), static_cast<std::uint32_t>(h.answered()) + 1, now.wall_ms};
+  CheckedRecord checked;
+  checked.half = h.position();
+  checked.answered = static_cast<std::uint32_t>(h.answered()) + 1;
+  checked.wall_ms = now.wall_ms;
+  checked.previous = last_event_of(half);
+  checked.by = name_client(actor.channel, actor.address);
   const auto answer = append(RecordType::Checked, encode(checked));
   if (!answer.ok()) return;  // asked again after the interval, as if it had not answered
   const ChannelId asked = book.asked_channel(half);
@@ -205,14 +235,21 @@ void Core::Impl::answered_unknown(HalfSlot half) {
 bool Core::Impl::checks_exhausted(HalfSlot half) const {
   const HalfMessage& h = book.at(half);
   if (options.check_max > 0 && h.answered() >= options.check_max) return true;
-  return options.check_age_max_ms > 0 && book_ms() - h.created_ms() >= options.check_age_max_ms;
+  return too_old(half);
+}
+
+bool Core::Impl::too_old(HalfSlot half) const {
+  if (options.check_age_max_ms <= 0) return false;
+  const HalfMessage& h = book.at(half);
+  const auto resumed = resumed_ms.find(h.position());
+  return book_ms() - (resumed == resumed_ms.end() ? h.created_ms() : resumed->second) >= options.check_age_max_ms;
 }
 
 void Core::Impl::park(HalfSlot half) {
   const HalfMessage& h = book.at(half);
   const Topic* parked_topic = find_topic(model::kParkedTopic);
   if (!parked_topic || next_state(h.state(), HalfEvent::ChecksExhausted).outcome != HalfOutcome::Applied) return;
-  const ParkedRecord r{h.position(), parked_topic->queue(0)->index.end(), now.wall_ms};
+  const ParkedRecord r{h.position(), parked_topic->queue(0)->index.end(), now.wall_ms, last_event_of(half)};
   const auto record = append(RecordType::Parked, encode(r));
   if (!record.ok()) return;  // goes on being asked about
   book.answered(half);
@@ -243,25 +280,13 @@ void Core::Impl::apply_parked(storage::Position record, const ParkedRecord& r) {
   }
 }
 
-void Core::Impl::resume_transaction(std::int64_t half_position, Reply<Done> reply) {
-  if (auto writable = may_write(); !writable.ok()) return reply(std::move(writable));
-  const HalfSlot half = book.find(half_position);
-  if (half == kNoHalf) return reply(Error{ErrorCode::NotFound, "there is no half message without a verdict at " + std::to_string(half_position)});
-  if (next_state(book.at(half).state(), HalfEvent::Resume).outcome != HalfOutcome::Applied)
-    return reply(Error{ErrorCode::IllegalOperation, "the half message is not parked: its producers are being asked"});
-  const ResumedRecord resumed{half_position, now.wall_ms};
-  const auto record = append(RecordType::Resumed, encode(resumed));
-  if (!record.ok()) return reply(Error(record.error()));
-  apply_resumed(*record, resumed);
-  answer_when_safe(*record, std::move(reply));
-}
-
 void Core::Impl::apply_resumed(storage::Position record, const ResumedRecord& r) {
   const HalfSlot half = book.find(r.half);
   if (half == kNoHalf) return;
   book.set_state(half, HalfState::Pending);
   book.set_answered(half, 0);
   book.set_last_event(half, record);
+  resumed_ms[r.half] = r.wall_ms + book_ahead_ms();
   book.schedule(half, r.wall_ms + book_ahead_ms());
 }
 
@@ -271,7 +296,7 @@ void Core::Impl::run_due_checks() {
     const HalfSlot half = book.next_due();
     touched.insert(book.origin(half).group);
     // Too old: but nobody's absence ends the asking, only a question that was asked and brought no answer.
-    if (options.check_age_max_ms > 0 && book.is_asked(half) && book_ms() - book.at(half).created_ms() >= options.check_age_max_ms) {
+    if (book.is_asked(half) && too_old(half)) {
       park(half);
       if (book.at(half).state() != HalfState::Pending) continue;
     }
@@ -305,6 +330,7 @@ void Core::Impl::ask(HalfSlot half, ChannelId channel) {
   book.asked(half, channel);
   book.schedule(half, book_ms() + options.check_interval_ms);  // asked again if no answer comes
   count.checks_sent++;
+  note_asked(half, channel);
   const HalfMessage& h = book.at(half);
   outbound.check_transaction({channel, h.position(), h.half_offset(), h.answered()});
 }

@@ -145,6 +145,173 @@ TEST_F(Transaction, ImmunityOfTheMessageDelaysTheFirstCheck) {
   EXPECT_EQ(outbound.checks.size(), 1u);
 }
 
+TEST_F(Transaction, ImmunityOfTheTopicComesBeforeTheBrokersAndAfterTheMessages) {
+  producer(1);
+  turn([&] {
+    model::TopicConfig topic;
+    topic.name = "T";
+    topic.attributes = {{"transaction.check.immunity.time", "12"}};
+    core->put_topic(topic, [](Result<Done>&&) {});
+  });
+  half("T", "of-the-topic", {}, 1);
+  half("T", "its-own", {{"CHECK_IMMUNITY_TIME_IN_SECONDS", "3"}}, 1);
+  half("Other", "of-the-broker", {}, 1);
+  advance(2999);
+  EXPECT_EQ(outbound.checks.size(), 0u);
+  advance(1);
+  EXPECT_EQ(outbound.checks.size(), 1u);
+  advance(3000);
+  EXPECT_EQ(outbound.checks.size(), 2u);
+  crash();  // the attribute is in the log
+  producer(1);
+  half("T", "again", {}, 1);
+  const std::size_t asked = outbound.checks.size();
+  advance(11999);
+  advance(1);
+  EXPECT_GT(outbound.checks.size(), asked);
+}
+
+class TransactionByAge : public CoreFixture {
+ public:
+  TransactionByAge() {  // the profile aliyun-http
+    options.check_after_ms = options.check_interval_ms = 10000;
+    options.check_max = 0;
+    options.check_age_max_ms = 24 * 3600 * 1000;
+    options.immunity_min_s = 10;
+    options.immunity_max_s = 300;
+  }
+};
+
+TEST_F(TransactionByAge, IsAskedUntilItIsTooOldHoweverOften) {
+  producer(1);
+  const auto h = half("T", "h", {}, 1);
+  int asked = 0;
+  for (int s = 10; s < 24 * 3600; s += 10) {
+    producer(1);
+    advance(10000);
+    ASSERT_EQ(static_cast<int>(outbound.checks.size()), ++asked);
+    ASSERT_TRUE(answer_unknown(h).ok());
+    ASSERT_EQ(core->counters().parked, 0) << s;
+  }
+  producer(1);
+  advance(10000);
+  EXPECT_EQ(core->counters().parked, 0) << "asked once more: somebody may know by now";
+  ASSERT_TRUE(answer_unknown(h).ok());
+  EXPECT_EQ(core->counters().parked, 1);
+  EXPECT_EQ(bodies("TRANS_CHECK_MAX_TIME_TOPIC"), (Names{"h"}));
+  EXPECT_TRUE(commit(h).ok());
+  EXPECT_EQ(bodies("T"), (Names{"h"}));
+}
+
+TEST_F(TransactionByAge, AfterResumingTheAgeCountsAnewAlsoAfterACrash) {
+  producer(1);
+  const auto h = half("T", "h", {}, 1);
+  advance(24 * 3600 * 1000);
+  ASSERT_TRUE(answer_unknown(h).ok());
+  ASSERT_EQ(core->counters().parked, 1);
+  turn([&] { core->resume_transaction(broker::OperatorRequest{.half_position = h.position, .unique_key = {}, .operator_name = "o", .reason = "r", .channel = {}, .address = {}}, [](Result<Done>&&) {}); });
+  for (const bool with_snapshot : {false, true}) {
+    if (with_snapshot) snapshot();
+    crash();
+    producer(1);
+    const std::size_t asked = outbound.checks.size();
+    advance(10000);
+    EXPECT_GT(outbound.checks.size(), asked);
+    ASSERT_TRUE(answer_unknown(h).ok());
+    EXPECT_EQ(bodies("TRANS_CHECK_MAX_TIME_TOPIC").size(), 1u) << "parked once, not again";
+  }
+  producer(1);
+  advance(24 * 3600 * 1000);
+  ASSERT_TRUE(answer_unknown(h).ok());
+  EXPECT_EQ(bodies("TRANS_CHECK_MAX_TIME_TOPIC").size(), 2u);
+}
+
+TEST_F(TransactionByAge, AMessagesOwnTimeIsBelievedBetweenTheBoundsOnly) {
+  producer(1);
+  half("T", "a", {{"CHECK_IMMUNITY_TIME_IN_SECONDS", "9"}}, 1);
+  half("T", "b", {{"CHECK_IMMUNITY_TIME_IN_SECONDS", "301"}}, 1);
+  half("T", "c", {{"CHECK_IMMUNITY_TIME_IN_SECONDS", "300"}}, 1);
+  advance(9999);
+  EXPECT_EQ(outbound.checks.size(), 0u);
+  advance(1);
+  EXPECT_EQ(outbound.checks.size(), 2u);
+  const auto c = core->counters();
+  EXPECT_EQ(c.halves, 3);
+}
+
+TEST_F(Transaction, DeliveredMessagesCarryIdAndTimeOfTheCommitThroughDelayRetryAndDeadLetter) {
+  consumer(1, "CG", "T");
+  // What the producer plants under these names is not believed.
+  const auto h = half("T", "h", {{"DELAY", "1"}, {"__transactionId__", "forged"}, {"__transactionCommitTime__", "1"}});
+  advance(500);
+  const std::string committed_at = std::to_string(clock.now().wall_ms);
+  ASSERT_TRUE(commit(h).ok());
+  advance(1001);
+  const auto check = [&](const Seen& seen) {
+    EXPECT_EQ(seen.property("__transactionId__"), "KEY-h");
+    EXPECT_EQ(seen.property("__transactionCommitTime__"), committed_at);
+    EXPECT_EQ(seen.properties.find("forged"), std::string::npos);
+    EXPECT_EQ(seen.property("UNIQ_KEY"), "KEY-h");
+  };
+  ASSERT_EQ(drain("T").size(), 1u);
+  check(drain("T")[0]);
+  ASSERT_TRUE(send_back(drain("T")[0].position, "CG", 1).ok());
+  advance(1001);
+  ASSERT_EQ(drain("%RETRY%CG").size(), 1u);
+  check(drain("%RETRY%CG")[0]);
+  ASSERT_TRUE(send_back(drain("%RETRY%CG")[0].position, "CG", -1).ok());
+  ASSERT_EQ(drain("%DLQ%CG").size(), 1u);
+  check(drain("%DLQ%CG")[0]);
+  snapshot();
+  crash();
+  check(drain("T")[0]);
+  check(drain("%DLQ%CG")[0]);
+}
+
+TEST_F(Transaction, AHalfMessageSentOneWayIsRefused) {
+  const std::string properties = encode({{"TRAN_MSG", "true"}, {"PGROUP", "PG"}});
+  for (const bool one_way : {true, false}) {
+    Result<broker::SendResult> sent = Error{};
+    turn([&] {
+      broker::SendRequest r;
+      r.topic = "T";
+      r.default_topic = "TBW102";
+      r.properties = properties;
+      r.body = "h";
+      r.one_way = one_way;
+      core->send(r, [&](Result<broker::SendResult>&& result) { sent = std::move(result); });
+    });
+    EXPECT_EQ(sent.ok(), !one_way);
+    if (one_way) EXPECT_NE(sent.error().text.find("cannot be sent one-way"), std::string::npos);
+  }
+  EXPECT_EQ(core->counters().halves_pending, 1);
+}
+
+TEST_F(Transaction, PlainMessagesCarryNoCommitTime) {
+  ASSERT_TRUE(send("T", "plain").ok());
+  EXPECT_EQ(drain("T")[0].property("__transactionCommitTime__"), "<none>");
+}
+
+TEST_F(Transaction, AHalfMessageWhosePropertiesWouldOutgrowTheWireIsRefused) {
+  const std::string key(20000, 'k');
+  const auto refused = send("T", "h", {{"TRAN_MSG", "true"}, {"PGROUP", "PG"}, {"UNIQ_KEY", key}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::MessageIllegal);
+  // The largest that fits is served whole, with everything that is added to it on the way to a dead letter.
+  consumer(1, "CG", "T");
+  const std::string large(16000, 'k');
+  const std::string filler(200, 'f');
+  const auto taken = send("T", "h", {{"TRAN_MSG", "true"}, {"PGROUP", "PG"}, {"UNIQ_KEY", large}, {"F", filler}});
+  ASSERT_TRUE(taken.ok()) << taken.error().text;
+  ASSERT_TRUE(end_transaction(*taken, Verdict::Commit, false, "PG", "").ok());
+  ASSERT_EQ(drain("T").size(), 1u);
+  EXPECT_EQ(drain("T")[0].property("__transactionId__"), large);
+  ASSERT_TRUE(send_back(drain("T")[0].position, "CG", -1).ok());
+  ASSERT_EQ(drain("%DLQ%CG").size(), 1u);
+  EXPECT_LE(drain("%DLQ%CG")[0].properties.size(), 32767u);
+  EXPECT_EQ(drain("%DLQ%CG")[0].property("F"), filler);
+}
+
 TEST_F(Transaction, WaitsForAProducerWithoutUsingUpChecksAndAsksAsSoonAsOneRegisters) {
   const auto h = half("T", "h");
   advance(3600 * 1000);
@@ -194,7 +361,7 @@ TEST_F(Transaction, OnlyAnsweredChecksCountAndTheLastParksTheMessageWhole) {
   EXPECT_EQ(bodies("TRANS_CHECK_MAX_TIME_TOPIC"), (Names{"h"}));
   producer(1);
   Result<Done> resumed = Error{};
-  turn([&] { core->resume_transaction(h.position, [&](Result<Done>&& r) { resumed = std::move(r); }); });
+  turn([&] { core->resume_transaction(broker::OperatorRequest{.half_position = h.position, .unique_key = {}, .operator_name = "o", .reason = "r", .channel = {}, .address = {}}, [&](Result<Done>&& r) { resumed = std::move(r); }); });
   ASSERT_TRUE(resumed.ok()) << resumed.error().text;
   EXPECT_GT(outbound.checks.size(), asked);
   EXPECT_TRUE(commit(h).ok());

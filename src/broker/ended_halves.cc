@@ -11,6 +11,7 @@ void EndedHalves::put(storage::Position half, const EndedHalf& ended) {
   while (static_cast<std::int64_t>(order_.size()) > remembered_max_) {
     by_position_.erase(order_.front());
     order_.pop_front();
+    forgotten_++;
   }
 }
 
@@ -23,10 +24,15 @@ void EndedHalves::set_last_event(storage::Position half, storage::Position recor
   if (const auto it = by_position_.find(half); it != by_position_.end()) it->second.last_event = record;
 }
 
+void EndedHalves::set_refused(storage::Position half, std::uint32_t refused) {
+  if (const auto it = by_position_.find(half); it != by_position_.end()) it->second.refused = refused;
+}
+
 void EndedHalves::forget_below(storage::Position position) {
   while (!order_.empty() && order_.front() < position) {
     by_position_.erase(order_.front());
     order_.pop_front();
+    forgotten_++;
   }
 }
 

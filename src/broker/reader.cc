@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "broker/record_source.h"
 #include "broker/records.h"
 #include "model/message_image.h"
 #include "model/names.h"
@@ -21,13 +22,14 @@ struct Overrides {
   std::optional<std::int64_t> queue_offset, store_ms;
   std::optional<std::int32_t> queue_id, reconsume_times;
   std::optional<Position> prepared_position;  // committed half message
+  std::optional<std::int64_t> committed_ms;
   std::optional<std::string> topic, properties;
 };
 
 class Reader final : public MessageReader {
  public:
   Reader(const ReaderSources& sources, const ServedConstants& constants)
-      : log_(sources.log), carried_(sources.carried), halves_known_from_(sources.halves_known_from) {
+      : source_(sources.log, sources.carried), halves_known_from_(sources.halves_known_from) {
     model::append_property(suffix_, model::property::kRegion, constants.region);
     model::append_property(suffix_, model::property::kTraceOn, constants.trace_on ? "true" : "false");
     model::append_property(suffix_, model::property::kCluster, constants.cluster);
@@ -79,19 +81,7 @@ class Reader final : public MessageReader {
 
   static Error not_found(Position position) { return {ErrorCode::NotFound, "can not find message by the offset, " + std::to_string(position)}; }
 
-  Result<RecordView> read(Position position, Trust trust) {
-    const Position place = carried_.locate(position);
-    auto record = trust == Trust::Client ? log_.read_untrusted(place, buffer_) : log_.read(place, buffer_);
-    if (!record.ok()) return std::move(record).error();
-    if (record->type == RecordType::Carried && place != position) {
-      const auto inner = decode_carried(record->payload);
-      if (!inner || inner->original != position) return Error{ErrorCode::Corrupt, "the carried record at " + std::to_string(place) + " is malformed"};
-      record->type = inner->type;
-      record->payload = inner->payload;
-      record->position = position;
-    }
-    return record;
-  }
+  Result<RecordView> read(Position position, Trust trust) { return source_.read(position, trust == Trust::Client ? RecordSource::Trust::Stranger : RecordSource::Trust::Known); }
 
   // The usual case: the image as it is, with the constants behind its properties.
   Status append_plain(Bytes image, std::string& out) {
@@ -151,6 +141,7 @@ class Reader final : public MessageReader {
             if (!o.queue_offset) o.queue_offset = r->queue_offset;
             if (!o.store_ms) o.store_ms = r->wall_ms;
             o.prepared_position = r->half;
+            o.committed_ms = r->wall_ms;
             next = r->half;
           }
           break;
@@ -208,25 +199,26 @@ class Reader final : public MessageReader {
       properties_ = *o.properties;
       f.properties = properties_;
     } else if (record.type == RecordType::Half) {
-      properties_ = half_properties(f.properties, serve);
+      properties_ = half_properties(f.properties, serve, o.committed_ms);
       f.properties = properties_;
     }
     return f;
   }
 
-  // A producer that is asked sees the message as it sent it; a consumer sees a message like any other, with the transaction's id.
-  static std::string half_properties(std::string_view stored, Serve serve) {
+  // A producer that is asked sees the message as it sent it; a consumer sees a message like any other, with the transaction's id and the time of
+  // the commit. These two are the broker's to say, whatever the producer wrote there. core_produce.cc keeps room for them.
+  static std::string half_properties(std::string_view stored, Serve serve, std::optional<std::int64_t> committed_ms) {
+    using namespace model::property;
     const auto known = model::scan_properties(stored);
-    std::string text = model::without_properties(stored, {model::property::kTransactionPrepared});  // older logs have it
-    if (serve == Serve::ToProducer) model::append_property(text, model::property::kTransactionPrepared, "true");
-    if (known && !known->unique_key.empty()) model::append_property(text, model::property::kTransactionId, known->unique_key);
+    std::string text = model::without_properties(stored, {kTransactionPrepared, kTransactionId, kTransactionCommitTime});  // older logs have the first
+    if (serve == Serve::ToProducer) model::append_property(text, kTransactionPrepared, "true");
+    if (known && !known->unique_key.empty()) model::append_property(text, kTransactionId, known->unique_key);
+    if (committed_ms) model::append_property(text, kTransactionCommitTime, std::to_string(*committed_ms));
     return text;
   }
 
-  const storage::Log& log_;
-  const storage::CarriedPositions& carried_;
+  RecordSource source_;
   const std::atomic<Position>& halves_known_from_;
-  storage::ReadBuffer buffer_;
   std::string suffix_, served_, topic_, properties_;
 };
 

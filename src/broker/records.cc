@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/records.h"
 
-#include "base/cursor.h"
+#include "broker/payload_reader.h"
 
 namespace halfmoon::broker {
 namespace {
@@ -10,26 +10,6 @@ void put_text(Writer& w, std::string_view text) {
   w.le(static_cast<std::uint16_t>(text.size()));
   w.text(text);
 }
-
-/// Reads a payload and remembers whether it is one that `encode` can have written: what is reserved is zero, a flag is 0 or 1, names
-/// stand in order. Anything else is from a newer version and must not be replayed as if it were known.
-class PayloadReader : public Reader {
- public:
-  using Reader::Reader;
-  template <std::integral T>
-  void reserved() { known_ = le<T>() == 0 && known_; }
-  void expect(bool as_written) { known_ = as_written && known_; }
-  bool flag() {
-    const auto value = le<std::uint8_t>();
-    expect(value <= 1);
-    return value == 1;
-  }
-  std::string_view short_text() { return text(le<std::uint16_t>()); }
-  bool whole() const { return ok() && left() == 0 && known_; }
-
- private:
-  bool known_ = true;
-};
 
 void put_attributes(Writer& w, const std::map<std::string, std::string>& attributes) {
   w.le(static_cast<std::uint16_t>(attributes.size()));
@@ -48,97 +28,7 @@ std::map<std::string, std::string> get_attributes(PayloadReader& in) {
   return attributes;
 }
 
-template <class T>
-std::optional<T> whole(const PayloadReader& in, T value) {
-  if (!in.whole()) return std::nullopt;
-  return value;
-}
-
 }  // namespace
-
-std::string encode(const VerdictRecord& r) {
-  std::string out;
-  Writer w(out);
-  w.le(r.half);
-  w.le(static_cast<std::uint8_t>(r.commit ? 1 : 2));
-  w.le(r.source);
-  w.le(std::uint16_t{0});
-  w.le(std::uint32_t{0});
-  w.le(r.queue_offset);
-  w.le(r.due_ms);
-  w.le(r.wall_ms);
-  return out;
-}
-
-std::optional<VerdictRecord> decode_verdict(Bytes payload) {
-  PayloadReader in(payload);
-  VerdictRecord r;
-  r.half = in.le<std::int64_t>();
-  const auto verdict = in.le<std::uint8_t>();
-  r.commit = verdict == 1;
-  r.source = in.le<std::uint8_t>();
-  in.reserved<std::uint16_t>();
-  in.reserved<std::uint32_t>();
-  r.queue_offset = in.le<std::int64_t>();
-  r.due_ms = in.le<std::int64_t>();
-  r.wall_ms = in.le<std::int64_t>();
-  if (verdict != 1 && verdict != 2) return std::nullopt;
-  return whole(in, r);
-}
-
-std::string encode(const CheckedRecord& r) {
-  std::string out;
-  Writer w(out);
-  w.le(r.half);
-  w.le(r.answered);
-  w.le(std::uint32_t{0});
-  w.le(r.wall_ms);
-  return out;
-}
-
-std::optional<CheckedRecord> decode_checked(Bytes payload) {
-  PayloadReader in(payload);
-  CheckedRecord r;
-  r.half = in.le<std::int64_t>();
-  r.answered = in.le<std::uint32_t>();
-  in.reserved<std::uint32_t>();
-  r.wall_ms = in.le<std::int64_t>();
-  return whole(in, r);
-}
-
-std::string encode(const ParkedRecord& r) {
-  std::string out;
-  Writer w(out);
-  w.le(r.half);
-  w.le(r.queue_offset);
-  w.le(r.wall_ms);
-  return out;
-}
-
-std::optional<ParkedRecord> decode_parked(Bytes payload) {
-  PayloadReader in(payload);
-  ParkedRecord r;
-  r.half = in.le<std::int64_t>();
-  r.queue_offset = in.le<std::int64_t>();
-  r.wall_ms = in.le<std::int64_t>();
-  return whole(in, r);
-}
-
-std::string encode(const ResumedRecord& r) {
-  std::string out;
-  Writer w(out);
-  w.le(r.half);
-  w.le(r.wall_ms);
-  return out;
-}
-
-std::optional<ResumedRecord> decode_resumed(Bytes payload) {
-  PayloadReader in(payload);
-  ResumedRecord r;
-  r.half = in.le<std::int64_t>();
-  r.wall_ms = in.le<std::int64_t>();
-  return whole(in, r);
-}
 
 std::string encode(const ReferenceRecord& r) {
   std::string out;

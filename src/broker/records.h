@@ -18,27 +18,69 @@ namespace halfmoon::broker {
 
 using storage::Position;
 
+/// `previous` of an event's record: there is no earlier event, or nobody wrote it down.
+inline constexpr Position kFirstEvent = -1;
+inline constexpr Position kUnrecorded = -2;   // there is one, and nobody wrote it down
+inline constexpr Position kShortForm = -3;    // likewise; the record is an earlier build's, and `encode` writes it as that did
+inline constexpr Position kNobody = -1;       // `by`: no client is named
+inline constexpr std::size_t kOperatorBytesMax = 255;
+inline constexpr std::size_t kReasonBytesMax = 1024;
+
+enum class VerdictSource : std::uint8_t { Producer = 1, Check = 2, Operator = 3 };
+
 struct VerdictRecord {
   Position half = 0;
   bool commit = false;
-  std::uint8_t source = 1;            // 1 producer, 2 check, 3 operator
+  VerdictSource source = VerdictSource::Producer;
   std::int64_t queue_offset = -1;     // -1: none
   std::int64_t due_ms = 0;            // 0: at once
   std::int64_t wall_ms = 0;
+  Position previous = kFirstEvent;
+  Position by = kNobody;
+  std::string_view operator_name = {};
+  std::string_view reason = {};
 };
 struct CheckedRecord {
   Position half = 0;
   std::uint32_t answered = 0;
   std::int64_t wall_ms = 0;
+  Position previous = kFirstEvent;
+  Position by = kNobody;
 };
 struct ParkedRecord {
   Position half = 0;
   std::int64_t queue_offset = 0;
   std::int64_t wall_ms = 0;
+  Position previous = kFirstEvent;
 };
 struct ResumedRecord {
   Position half = 0;
   std::int64_t wall_ms = 0;
+  Position previous = kFirstEvent;
+  Position by = kNobody;
+  std::string_view operator_name = {};
+  std::string_view reason = {};
+};
+struct AskedRecord {
+  Position half = 0;
+  Position previous = kFirstEvent;
+  Position by = kNobody;
+  std::int64_t wall_ms = 0;
+};
+struct ClientRecord {
+  std::int64_t wall_ms = 0;
+  std::string_view id = {};
+  std::string_view address = {};
+};
+struct RefusedRecord {
+  Position half = 0;
+  Position previous = kFirstEvent;
+  Position by = kNobody;
+  std::int64_t wall_ms = 0;
+  std::uint32_t count = 0;            // how many were refused so far, this one included
+  bool commit = false;
+  VerdictSource source = VerdictSource::Producer;
+  std::string_view operator_name = {};
 };
 enum class ReferenceReason : std::uint8_t { Retry = 1, DeadLetter = 2 };
 struct ReferenceRecord {
@@ -77,6 +119,9 @@ std::string encode(const VerdictRecord& r);
 std::string encode(const CheckedRecord& r);
 std::string encode(const ParkedRecord& r);
 std::string encode(const ResumedRecord& r);
+std::string encode(const AskedRecord& r);
+std::string encode(const ClientRecord& r);
+std::string encode(const RefusedRecord& r);
 std::string encode(const ReferenceRecord& r);
 std::string encode(const FireRecord& r);
 std::string encode(const std::vector<OffsetItem>& items);
@@ -89,6 +134,9 @@ std::optional<VerdictRecord> decode_verdict(Bytes payload);
 std::optional<CheckedRecord> decode_checked(Bytes payload);
 std::optional<ParkedRecord> decode_parked(Bytes payload);
 std::optional<ResumedRecord> decode_resumed(Bytes payload);
+std::optional<AskedRecord> decode_asked(Bytes payload);
+std::optional<ClientRecord> decode_client(Bytes payload);
+std::optional<RefusedRecord> decode_refused(Bytes payload);
 std::optional<ReferenceRecord> decode_reference(Bytes payload);
 std::optional<FireRecord> decode_fire(Bytes payload);
 std::optional<std::vector<OffsetItem>> decode_offsets(Bytes payload);

@@ -12,6 +12,7 @@
 #include "cli/bench.h"
 #include "cli/config_commands.h"
 #include "cli/log_commands.h"
+#include "cli/tx_arguments.h"
 #include "server/server.h"
 
 namespace halfmoon::cli {
@@ -157,6 +158,7 @@ int run(int argc, char** argv) {
   add_server(app, action, argc > 0 ? argv[0] : "halfmoon");
   add_config(app, action);
   add_log(app, action);
+  add_tx(app, action);
   add_bench(app, action);
   app.add_subcommand("version", "Print the version")->callback([&action] {
     action = [] {

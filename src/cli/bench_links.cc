@@ -71,7 +71,7 @@ Error cannot_connect(const std::string& where, int error) {
     return {ErrorCode::Io, "cannot open more connections to " + where + ": " + error_text(error) + "; raise the limit with `ulimit -n`"};
   }
   return {ErrorCode::Io, "cannot connect to " + where + ": " + error_text(error) +
-                             "; start a broker there with `halfmoon server`, or name another with --host and --port"};
+                             "; start a broker there with `halfmoon server`, or name another one"};
 }
 
 }  // namespace
@@ -84,7 +84,7 @@ Result<std::unique_ptr<Links>> Links::dial(const std::string& host, std::uint16_
   hints.ai_socktype = SOCK_STREAM;
   Addresses addresses;
   if (const int why = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &addresses.first); why != 0) {
-    return Error{ErrorCode::Io, "cannot find the host " + host + ": " + gai_strerror(why) + "; check --host"};
+    return Error{ErrorCode::Io, "cannot find the host " + host + ": " + gai_strerror(why) + "; check its name"};
   }
   if (count > 500) raise_file_limit();
   links->epoll_ = epoll_create1(EPOLL_CLOEXEC);

@@ -23,6 +23,7 @@ inline constexpr std::string_view kWaitStored = "WAIT";
 inline constexpr std::string_view kProducerGroup = "PGROUP";
 inline constexpr std::string_view kCheckImmunity = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 inline constexpr std::string_view kTransactionId = "__transactionId__";
+inline constexpr std::string_view kTransactionCommitTime = "__transactionCommitTime__";  // ours: Unix ms of the verdict
 inline constexpr std::string_view kRetryTopic = "RETRY_TOPIC";
 inline constexpr std::string_view kOriginMessageId = "ORIGIN_MESSAGE_ID";
 inline constexpr std::string_view kRealTopic = "REAL_TOPIC";

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
 namespace halfmoon::model {
 
@@ -13,6 +14,9 @@ inline constexpr std::int32_t kInherit = 1;  // others may be created after it
 inline constexpr std::int32_t kWrite = 2;
 inline constexpr std::int32_t kRead = 4;
 }  // namespace permission
+
+/// Attribute of a topic: after so many seconds without a verdict a half message's producer is asked, where the message says nothing itself.
+inline constexpr std::string_view kCheckImmunityAttribute = "transaction.check.immunity.time";
 
 /// A topic as an administrator sees it.
 struct TopicConfig {

@@ -246,7 +246,7 @@ class BrokerProcess::Impl {
     HM_TRY(Recovered, recovered, recover(store_, *core_));
     started.recovered = std::move(recovered);
     started.new_store = started.recovered.report.end == 0;
-    remoting_.serve({*core_, *core_, *core_, *core_, *core_, *core_});
+    remoting_.serve({*core_, *core_, *core_, *core_, *core_, *core_, *core_});
 
     for (std::int64_t i = 0; i < started.io_threads; ++i) {
       runtime::ShardOptions options;

@@ -60,9 +60,11 @@ const KnownKey kKeys[] = {
     {kMessages, "maxOffsets", &S::offsets_max, "offsets", "Offsets that are kept, one for each group and queue; more are not stored, and a commit that waits for its answer is refused.", "About 100 bytes each.", 1000, 1000000000},
     {kMessages, "maxBatchMessages", &S::batch_messages_max, "messages", "Messages in one batch.", "", 1, 1024},
 
-    {kTransactions, "transactionTimeOut", &S::transaction_timeout_ms, "ms", "When a producer is first asked about a half message without a verdict.", "", 100, 24 * 3600 * 1000},
+    {kTransactions, "transactionCheckProfile", &S::transaction_profile, "rocketmq|aliyun-http", "Whose timings hold where the four keys below are not set themselves. rocketmq: asked after 6 s, then every 30 s, 15 times. aliyun-http: after 10 s or the 10 to 300 s that a message names, then every 10 s, until the half message is 24 h old.", ""},
+    {kTransactions, "transactionTimeOut", &S::transaction_timeout_ms, "ms", "When a producer is first asked about a half message without a verdict. A topic's attribute transaction.check.immunity.time (in s) comes before it, a message's property CHECK_IMMUNITY_TIME_IN_SECONDS before both.", "", 100, 24 * 3600 * 1000},
     {kTransactions, "transactionCheckInterval", &S::transaction_interval_ms, "ms", "Time between two questions about the same half message.", "", 100, 24 * 3600 * 1000},
-    {kTransactions, "transactionCheckMax", &S::transaction_check_max, "checks", "So many answers `unknown`, and the half message is put aside in TRANS_CHECK_MAX_TIME_TOPIC, from where an operator can resume it. A question nobody answered does not count.", "", 1, 10000},
+    {kTransactions, "transactionCheckMax", &S::transaction_check_max, "checks", "So many answers `unknown`, and the half message is put aside in TRANS_CHECK_MAX_TIME_TOPIC, from where an operator can resume it. A question nobody answered does not count. 0: no limit by number.", "", 0, 10000},
+    {kTransactions, "transactionCheckMaxAgeSeconds", &S::transaction_check_max_age_s, "s", "A half message so old, counted from when it was stored or resumed, is put aside instead of being asked about again. 0: no limit by age.", "With no limit by number either, producers that never know are asked for ever.", 0, kYear},
     {kTransactions, "rejectTransactionMessage", &S::reject_transactions, "true|false", "Refuse half messages.", ""},
 
     {kLimits, "ioThreads", &S::io_threads, "threads", "Threads that serve connections. 0: half of the processors, at least one.", "More than processors makes it slower.", 0, 256},

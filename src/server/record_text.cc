@@ -48,15 +48,63 @@ bool batch(Fields& f, Bytes payload) {
   return r.ok();
 }
 
+std::string_view source_text(broker::VerdictSource source) {
+  switch (source) {
+    case broker::VerdictSource::Producer: return "producer";
+    case broker::VerdictSource::Check: return "check";
+    case broker::VerdictSource::Operator: return "operator";
+  }
+  return "unknown";
+}
+
+void link(Fields& f, broker::Position previous, broker::Position by) {
+  if (previous >= 0) f.number("previous", previous);
+  if (by >= 0) f.number("by", by);
+}
+
 bool verdict(Fields& f, Bytes payload) {
   const auto r = broker::decode_verdict(payload);
   if (!r) return false;
   f.number("half", r->half);
   f.text("verdict", r->commit ? "commit" : "rollback");
-  f.text("source", r->source == 1 ? "producer" : r->source == 2 ? "check" : "operator");
+  f.text("source", source_text(r->source));
   f.number("offset", r->queue_offset);
   if (r->due_ms != 0) f.number("due_ms", r->due_ms);
   f.number("wall_ms", r->wall_ms);
+  link(f, r->previous, r->by);
+  f.text_if("operator", r->operator_name);
+  f.text_if("reason", r->reason);
+  return true;
+}
+
+bool asked(Fields& f, Bytes payload) {
+  const auto r = broker::decode_asked(payload);
+  if (!r) return false;
+  f.number("half", r->half);
+  f.number("wall_ms", r->wall_ms);
+  link(f, r->previous, r->by);
+  return true;
+}
+
+bool client(Fields& f, Bytes payload) {
+  const auto r = broker::decode_client(payload);
+  if (!r) return false;
+  f.text_if("client", r->id);
+  f.text_if("address", r->address);
+  f.number("wall_ms", r->wall_ms);
+  return true;
+}
+
+bool refused(Fields& f, Bytes payload) {
+  const auto r = broker::decode_refused(payload);
+  if (!r) return false;
+  f.number("half", r->half);
+  f.text("verdict", r->commit ? "commit" : "rollback");
+  f.text("source", source_text(r->source));
+  f.number("count", r->count);
+  f.number("wall_ms", r->wall_ms);
+  link(f, r->previous, r->by);
+  f.text_if("operator", r->operator_name);
   return true;
 }
 
@@ -89,6 +137,8 @@ bool short_record(Fields& f, RecordType type, Bytes payload) {
     if (!r) return false;
     f.number("half", r->half);
     f.number("answered", r->answered);
+    f.number("wall_ms", r->wall_ms);
+    link(f, r->previous, r->by);
     return true;
   }
   if (type == RecordType::Parked) {
@@ -96,12 +146,18 @@ bool short_record(Fields& f, RecordType type, Bytes payload) {
     if (!r) return false;
     f.number("half", r->half);
     f.number("offset", r->queue_offset);
+    f.number("wall_ms", r->wall_ms);
+    link(f, r->previous, broker::kNobody);
     return true;
   }
   if (type == RecordType::Resumed) {
     const auto r = broker::decode_resumed(payload);
     if (!r) return false;
     f.number("half", r->half);
+    f.number("wall_ms", r->wall_ms);
+    link(f, r->previous, r->by);
+    f.text_if("operator", r->operator_name);
+    f.text_if("reason", r->reason);
     return true;
   }
   const auto r = broker::decode_fire(payload);
@@ -166,6 +222,9 @@ bool fields_of(Fields& f, const storage::RecordView& record) {
     }
     case RecordType::Carried: return carried(f, payload);
     case RecordType::EpochStart: return true;
+    case RecordType::Asked: return asked(f, payload);
+    case RecordType::Client: return client(f, payload);
+    case RecordType::Refused: return refused(f, payload);
   }
   return false;
 }
@@ -191,6 +250,9 @@ std::string_view record_name(RecordType type) {
     case RecordType::GroupDeleted: return "GROUP_DELETED";
     case RecordType::Carried: return "CARRIED";
     case RecordType::EpochStart: return "EPOCH_START";
+    case RecordType::Asked: return "ASKED";
+    case RecordType::Client: return "CLIENT";
+    case RecordType::Refused: return "REFUSED";
   }
   return "UNKNOWN";
 }

@@ -75,7 +75,7 @@ std::string set_value(Settings& settings, const KnownKey& key, const std::string
   if (const auto* text = std::get_if<std::string Settings::*>(&key.member)) {
     if (key.name == "messageDelayLevel") {
       if (!parse_levels(value)) return "must be up to 64 numbers with s, m, h or d, separated by blanks, as in 1s 5s 10s 30s 1m";
-    } else if (key.name == "logFormat" || key.name == "logLevel" || key.name == "flushDiskType") {
+    } else if (key.name == "logFormat" || key.name == "logLevel" || key.name == "transactionCheckProfile" || key.name == "flushDiskType") {
       if (!is_one_of(key.unit, value)) return "must be one of " + std::string(key.unit);
     } else if (value.empty() && key.name != "namesrvAddr" && key.name != "storePathRootDir") {
       return "must not be empty; leave the key out for " + default_text(key);
@@ -142,6 +142,7 @@ class Loader {
     s.segment_bytes = (s.segment_bytes + 4095) / 4096 * 4096;
     if (s.segment_bytes < s.message_bytes_max + (128 << 10))
       bad("mappedFileSizeCommitLog", std::to_string(s.segment_bytes), "is too small for a message of maxMessageSize; set it to at least " + std::to_string(s.message_bytes_max + (128 << 10)));
+    apply_transaction_profile();
     if (const std::string others = other_name_servers(); !others.empty()) {
       const auto it = set_at_.find("namesrvAddr");
       out_.findings.push_back({Severity::Warning, it == set_at_.end() ? "default" : it->second, "namesrvAddr", s.namesrv_addr,
@@ -151,6 +152,24 @@ class Loader {
   LoadedSettings take_result() { return std::move(out_); }
 
  private:
+  /// The profile's value of each key that nobody set.
+  void apply_transaction_profile() {
+    Settings& s = out_.settings;
+    const auto keep_or = [&](const char* key, std::int64_t& value, std::int64_t of_profile) {
+      if (!set_at_.contains(key)) value = of_profile;
+    };
+    if (s.http_transactions()) {
+      keep_or("transactionTimeOut", s.transaction_timeout_ms, 10'000);
+      keep_or("transactionCheckInterval", s.transaction_interval_ms, 10'000);
+      keep_or("transactionCheckMax", s.transaction_check_max, 0);
+      keep_or("transactionCheckMaxAgeSeconds", s.transaction_check_max_age_s, 24 * 3600);
+    }
+    for (Finding& f : out_.findings) {
+      if (f.key != "transactionCheckProfile" || f.severity != Severity::Used) continue;
+      f.text = "in all: transactionTimeOut=" + std::to_string(s.transaction_timeout_ms) + ", transactionCheckInterval=" + std::to_string(s.transaction_interval_ms) +
+               ", transactionCheckMax=" + std::to_string(s.transaction_check_max) + ", transactionCheckMaxAgeSeconds=" + std::to_string(s.transaction_check_max_age_s);
+    }
+  }
   /// Entries of namesrvAddr that are not this process's own name server.
   std::string other_name_servers() const {
     std::string others;

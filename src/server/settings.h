@@ -50,9 +50,11 @@ struct Settings {
   std::string delay_levels = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
   std::int64_t delay_max_s = 3 * 24 * 3600;
   // ---- transactions
+  std::string transaction_profile = "rocketmq";   // gives the four below where they are not set themselves
   std::int64_t transaction_timeout_ms = 6000;
   std::int64_t transaction_interval_ms = 30000;
-  std::int64_t transaction_check_max = 15;
+  std::int64_t transaction_check_max = 15;         // 0: no limit by number
+  std::int64_t transaction_check_max_age_s = 0;    // 0: no limit by age
   bool reject_transactions = false;
   // ---- limits and threads
   std::int64_t io_threads = 0;   // 0: half of the processors, at least one
@@ -79,6 +81,7 @@ struct Settings {
   std::string log_format = "text";
   std::string log_level = "info";
 
+  bool http_transactions() const { return transaction_profile == "aliyun-http"; }
   bool durable() const { return flush_disk_type == "SYNC_FLUSH"; }
   std::string data_directory() const;
   std::vector<std::int64_t> delay_levels_ms() const;

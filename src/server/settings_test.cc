@@ -53,6 +53,29 @@ TEST(SettingsTest, TheSampleOfEveryBlogPost) {
   EXPECT_EQ(loaded.findings[3].severity, Severity::NoEffect);  // deleteWhen
 }
 
+TEST(SettingsTest, TheTransactionProfileGivesWhatIsNotSetItself) {
+  const LoadedSettings rocketmq = from_file("transactionCheckProfile=rocketmq");
+  EXPECT_EQ(rocketmq.settings.transaction_timeout_ms, 6000);
+  EXPECT_EQ(rocketmq.settings.transaction_interval_ms, 30000);
+  EXPECT_EQ(rocketmq.settings.transaction_check_max, 15);
+  EXPECT_EQ(rocketmq.settings.transaction_check_max_age_s, 0);
+  const LoadedSettings http = from_file("transactionCheckProfile=aliyun-http");
+  EXPECT_EQ(http.settings.transaction_timeout_ms, 10000);
+  EXPECT_EQ(http.settings.transaction_interval_ms, 10000);
+  EXPECT_EQ(http.settings.transaction_check_max, 0);
+  EXPECT_EQ(http.settings.transaction_check_max_age_s, 86400);
+  EXPECT_EQ(only(http).text, "in all: transactionTimeOut=10000, transactionCheckInterval=10000, transactionCheckMax=0, transactionCheckMaxAgeSeconds=86400");
+  // Also when they stand before the profile, and when they say what is the default anyway.
+  const LoadedSettings mixed = from_file("transactionCheckMax=15\ntransactionCheckProfile=aliyun-http\ntransactionTimeOut=20000\n");
+  EXPECT_EQ(mixed.settings.transaction_check_max, 15);
+  EXPECT_EQ(mixed.settings.transaction_timeout_ms, 20000);
+  EXPECT_EQ(mixed.settings.transaction_interval_ms, 10000);
+  EXPECT_EQ(mixed.settings.transaction_check_max_age_s, 86400);
+  const Finding bad = only(from_file("transactionCheckProfile=aliyun"));
+  EXPECT_EQ(bad.severity, Severity::Bad);
+  EXPECT_EQ(bad.text, "must be one of rocketmq|aliyun-http");
+}
+
 TEST(SettingsTest, AnUnknownKeyGetsTheNearestName) {
   const Finding& f = only(from_file("brokerNmae=x"));
   EXPECT_EQ(f.severity, Severity::Warning);

@@ -38,6 +38,11 @@ broker::CoreOptions core_options(const Settings& s) {
   o.check_after_ms = s.transaction_timeout_ms;
   o.check_interval_ms = s.transaction_interval_ms;
   o.check_max = static_cast<std::int32_t>(s.transaction_check_max);
+  o.check_age_max_ms = s.transaction_check_max_age_s * 1000;
+  if (s.http_transactions()) {
+    o.immunity_min_s = 10;
+    o.immunity_max_s = 300;
+  }
   o.reject_transactions = s.reject_transactions;
   o.topics_max = static_cast<std::int32_t>(s.topics_max);
   o.groups_max = static_cast<std::int32_t>(s.groups_max);

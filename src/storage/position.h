@@ -29,6 +29,9 @@ enum class RecordType : std::uint8_t {
   GroupDeleted = 15,
   Carried = 16,
   EpochStart = 17,
+  Asked = 18,
+  Client = 19,
+  Refused = 20,
 };
 
 }  // namespace halfmoon::storage

@@ -7,6 +7,7 @@ Without --broker it starts the program itself, fails where the answer is wrong, 
 only tells what was seen: start that broker with transactionTimeOut=1000, transactionCheckInterval=1000 and transactionCheckMax=3."""
 import argparse
 import collections
+import json
 import os
 import random
 import shutil
@@ -562,6 +563,135 @@ case("commit-survives-kill-9", "own", "contrary refused with 604, same answered 
     lambda ctx: verdict_survives(ctx, COMMIT, ROLLBACK, 1))
 case("rollback-survives-kill-9", "own", "contrary refused with 604, same answered 0, not asked about; delivered 0x")(
     lambda ctx: verdict_survives(ctx, ROLLBACK, COMMIT, 0))
+
+
+# ---------------------------------------------------------------- operators and policies: Halfmoon's own
+
+VIEW, DECIDE, RESUME = 29002, 29003, 29004
+
+
+def operate(connection, code, half, **more):
+    return connection.request(code, {"position": half.position, "operator": "eve", "reason": "ticket 1", **more}).code
+
+
+def events(connection, half):
+    """The history as words, and the events themselves."""
+    answer = connection.request(VIEW, {"position": half.position})
+    history = json.loads(answer.body)["history"] if answer.code == OK else []
+    return [e["event"] for e in history], history
+
+
+@case("operators-verdict", "own", "answers 0, 0; the producer's contrary one 604; delivered 1x; history: sent, committed by eve, refused; the same after kill -9")
+def _(ctx):
+    c, topic, group = ctx.start()
+    half = c.half(topic, b"m", group)
+    codes = [operate(c, DECIDE, half, verdict="commit"), operate(c, DECIDE, half, verdict="commit"), ctx.end(c, half, ROLLBACK)]
+    before, history = events(c, half)
+    by_eve = len(history) > 1 and history[1].get("operator") == "eve" and history[1].get("reason") == "ticket 1"
+    n = ctx.delivered(c, topic)
+    time.sleep(0.1)
+    ctx.server.kill()
+    ctx.server.start()
+    after, _ = events(ctx.connect(), half)
+    right = codes == [0, 0, 604] and before == ["sent", "committed", "refused"] and by_eve and after[:2] == before[:2] and n == 1
+    return right, f"answers {codes}; {times(n)}; history: {', '.join(before)}{' by eve' if by_eve else ''}; after kill -9: {', '.join(after)}"
+
+
+@case("operator-must-say-who-and-why", "own", "without operator or reason, with another unique key, at a position without half message: refused; delivered 0x")
+def _(ctx):
+    c, topic, group = ctx.start()
+    half = c.half(topic, b"m", group)
+    codes = [c.request(DECIDE, {"position": half.position, "verdict": "commit", "reason": "r"}).code,
+             c.request(DECIDE, {"position": half.position, "verdict": "commit", "operator": "eve"}).code,
+             operate(c, DECIDE, half, verdict="commit", uniqueKey="another"), operate(c, DECIDE, half, verdict="perhaps"),
+             operate(c, RESUME, half), c.request(DECIDE, {"position": half.position + 8, "verdict": "commit", "operator": "e", "reason": "r"}).code]
+    n = ctx.delivered(c, topic)
+    return codes == [1, 1, 29, 1, 604, 22] and n == 0, f"answers {codes}; {times(n)}"
+
+
+@case("contrary-verdicts-in-history", "own", "100 contrary verdicts: all refused; in the history the first 16, the 32nd and the 64th")
+def _(ctx):
+    c, topic, group = ctx.start()
+    half = c.half(topic, b"m", group)
+    ctx.end(c, half, COMMIT)
+    codes = collections.Counter(ctx.end(c, half, ROLLBACK) for _ in range(100))
+    _, history = events(c, half)
+    counts = [e["count"] for e in history if e["event"] == "refused"]
+    return codes == {604: 100} and counts == list(range(1, 17)) + [32, 64], f"answers {dict(codes)}; in the history {counts}"
+
+
+@case("parked-then-resumed", "own", "parked after 3 unknowns, resumed by an operator: asked again; delivered 1x; all of it in the history")
+def _(ctx):
+    resumed = threading.Event()
+    c = ctx.connect(lambda connection, r: connection.answer_check(r, group, COMMIT if resumed.is_set() else UNKNOWN))
+    topic, group = ctx.topic(c), ctx.group()
+    c.heartbeat(producer=group)
+    half = c.half(topic, b"m", group)
+    until(lambda: "parked" in events(c, half)[0], 20)
+    resumed.set()
+    code = operate(c, RESUME, half)
+    until(lambda: "committed" in events(c, half)[0], 10)
+    words, history = events(c, half)
+    named = all(e.get("client") == c.client_id for e in history if e["event"] == "asked")
+    n = ctx.delivered(c, topic)
+    want = ["sent"] + ["asked", "answered-unknown"] * 3 + ["parked", "resumed", "asked", "committed"]
+    return (code, words, named, n) == (0, want, True, 1), f"resume {code}; {times(n)}; history: {', '.join(words)}{'' if named else '; the asked client is not named'}"
+
+
+@case("topic-attribute", "slow", "transaction.check.immunity.time=1 on the topic: asked after 1 s although the broker's key says 60 s; what is no number is refused")
+def _(ctx):
+    if not ctx.server:
+        return False, "not tried"
+    c = ctx.connect(lambda connection, r: connection.answer_check(r, ctx.group(), COMMIT))
+    topic, group = "A_" + ctx.tag, ctx.group()
+    answer = c.request(17, {**c.topic_header(topic), "attributes": "+transaction.check.immunity.time=x"})
+    good = c.request(17, {**c.topic_header(topic), "attributes": "+transaction.check.immunity.time=1"}).code
+    c.heartbeat(producer=group)
+    half, began = c.half(topic, b"m", group), time.monotonic()
+    until(lambda: asked(c, half), 8)
+    waited = time.monotonic() - began
+    return answer.code != 0 and "seconds" in answer.remark and good == 0 and bool(asked(c, half)) and 0.95 < waited < 8, f"asked after {waited:.2f} s" if asked(c, half) else "never asked"
+
+
+@case("profile-by-age", "own", "aliyun-http: no maximum by number, parked by age (3 s here); explicit keys win over the profile")
+def _(ctx):
+    ctx.server.stop()
+    for key in ("transactionTimeOut", "transactionCheckInterval", "transactionCheckMax"):
+        ctx.server.settings.pop(key)
+    ctx.server.start(transactionCheckProfile="aliyun-http", transactionTimeOut=100, transactionCheckInterval=100, transactionCheckMaxAgeSeconds=3)
+    c = ctx.connect(lambda connection, r: connection.answer_check(r, group, UNKNOWN))
+    topic, group = ctx.topic(c), ctx.group()
+    c.heartbeat(producer=group)
+    half = c.half(topic, b"m", group)
+    until(lambda: "parked" in events(c, half)[0], 20)
+    words, history = events(c, half)
+    age = (history[-1]["at"] - history[0]["at"]) / 1000 if words else 0
+    answers = words.count("answered-unknown")
+    return words[-1:] == ["parked"] and 3 <= age < 10 and answers > 5, f"{answers} answers unknown; " + (f"parked at {age:.1f} s" if words[-1:] == ["parked"] else "not parked")
+
+
+@case("properties-of-delivered", "own", "__transactionId__ is the unique key, __transactionCommitTime__ the time of the commit, whatever the producer planted; a plain message has neither")
+def _(ctx):
+    c, topic, group = ctx.start()
+    half = c.half(topic, b"m", group, {"__transactionCommitTime__": "1", "__transactionId__": "forged"})
+    before = now_ms()
+    ctx.end(c, half, COMMIT)
+    after = now_ms()
+    c.send(topic, b"plain", {})
+    time.sleep(0.3)
+    seen = {r.body: r.properties for r in c.drain("G_" + ctx.tag, topic, 0)}
+    p, plain = seen.get(b"m", {}), seen.get(b"plain", {})
+    at = int(p.get("__transactionCommitTime__", 0))
+    right = p.get("__transactionId__") == half.key and before - 5 <= at <= after + 5 and "__transactionCommitTime__" not in plain
+    return right, f"id {'right' if p.get('__transactionId__') == half.key else 'wrong'}; commit time {'right' if before - 5 <= at <= after + 5 else 'wrong'}"
+
+
+@case("one-way-half", "own", "a half message sent one-way is not stored: the table stays empty")
+def _(ctx):
+    c, topic, group = ctx.start()
+    c.one_way(310, c.send_header(topic, 0, {"TRAN_MSG": "true", "PGROUP": group, "UNIQ_KEY": "K" + ctx.tag}, group), b"m")
+    listed = json.loads(c.request(29001, {"group": group}).body)["transactions"]
+    return listed == [], f"{len(listed)} half messages"
 
 
 # ---------------------------------------------------------------- the run

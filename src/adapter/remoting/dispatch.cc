@@ -59,7 +59,7 @@ constexpr auto kRoutes = std::to_array<Route>({
     {RequestCode::SendMessageV2, Port::Producing, send_message},
     {RequestCode::SendBatchMessage, Port::Producing, send_batch_message},
     {RequestCode::QueryDataVersion, Port::NameServer, query_data_version},
-    {RequestCode::ResumeCheckHalfMessage, Port::Transactions, resume_check},
+    {RequestCode::ResumeCheckHalfMessage, Port::Operations, resume_check},
     {RequestCode::SendReplyMessage, Port::Producing, send_reply_message},
     {RequestCode::SendReplyMessageV2, Port::Producing, send_reply_message},
     {RequestCode::AddWritePermOfBroker, Port::NameServer, add_write_permission},
@@ -68,6 +68,10 @@ constexpr auto kRoutes = std::to_array<Route>({
     {RequestCode::LitePullMessage, Port::Consuming, pull_message},
     {RequestCode::GetBrokerMemberGroup, Port::NameServer, broker_members},
     {RequestCode::BrokerHeartbeat, Port::NameServer, broker_heartbeat},
+    {RequestCode::ListTransactions, Port::Operations, list_transactions},
+    {RequestCode::ViewTransaction, Port::Operations, view_transaction},
+    {RequestCode::DecideTransaction, Port::Operations, decide_transaction},
+    {RequestCode::ResumeTransaction, Port::Operations, resume_transaction},
 });
 static_assert(std::is_sorted(kRoutes.begin(), kRoutes.end(), [](const Route& a, const Route& b) { return a.code < b.code; }));
 

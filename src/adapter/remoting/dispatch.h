@@ -11,7 +11,7 @@
 namespace halfmoon::adapter {
 
 /// Whose port a request is translated to.
-enum class Port : std::uint8_t { Producing, Transactions, Consuming, Clients, Admin, Readers, NameServer };
+enum class Port : std::uint8_t { Producing, Transactions, Consuming, Clients, Admin, Readers, Operations, NameServer };
 
 struct Route {
   wire::RequestCode code;

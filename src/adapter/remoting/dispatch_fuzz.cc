@@ -163,7 +163,7 @@ class World {
       std::fprintf(stderr, "dispatch: what the broker wrote cannot be replayed: %s\n", recovered.error().text.c_str());
       std::abort();
     }
-    remoting_->serve({*core_, *core_, *core_, *core_, *core_, *core_});
+    remoting_->serve({*core_, *core_, *core_, *core_, *core_, *core_, *core_});
     monitor_.enter([this](Now) {
       HM_CHECK(core_->start().ok());
       remoting_->register_own(core_->topics(), core_->topics_version());

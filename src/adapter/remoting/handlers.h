@@ -60,6 +60,10 @@ CoreStep send_back(const Request& request, Ticket ticket);
 // Transactions
 CoreStep end_transaction(const Request& request, Ticket ticket);
 CoreStep resume_check(const Request& request, Ticket ticket);
+CoreStep list_transactions(const Request& request, Ticket ticket);
+CoreStep view_transaction(const Request& request, Ticket ticket);
+CoreStep decide_transaction(const Request& request, Ticket ticket);
+CoreStep resume_transaction(const Request& request, Ticket ticket);
 // Reading
 CoreStep pull_message(const Request& request, Ticket ticket);
 CoreStep view_message(const Request& request, Ticket ticket);

@@ -26,7 +26,8 @@ broker::SendRequest to_send_request(const wire::SendHeader& header, Bytes body, 
           .body = as_text(body),
           .body_crc = 0,
           .reconsume_times = header.reconsume_times,
-          .max_reconsume_times = header.max_reconsume_times};
+          .max_reconsume_times = header.max_reconsume_times,
+          .channel = channel.id()};
 }
 
 /// The id of the message, or of all messages of a batch, separated by commas.
@@ -66,6 +67,7 @@ CoreStep send_message(const Request& request, Ticket ticket) {
   if (header->batch) return send_batch_message(request, std::move(ticket));
   broker::SendRequest send = to_send_request(*header, request.body, ticket.channel());
   send.body_crc = body_crc(request.body);
+  send.one_way = ticket.one_way();
   return [send, ticket = std::move(ticket)](Turn& turn) mutable { turn.ports().producing.send(send, send_reply_to(std::move(ticket))); };
 }
 

@@ -39,7 +39,8 @@ CoreStep end_transaction(const Request& request, Ticket ticket) {
                                           .transaction_id = header->transaction_id,
                                           .channel = ticket.channel().id(),
                                           .names = names->get(),
-                                          .looked_up = true};
+                                          .looked_up = true,
+                                          .address = ticket.channel().remote_text()};
   return [end, names = *std::move(names), ticket = std::move(ticket)](Turn& turn) mutable {
     turn.ports().transactions.end_transaction(end, plain_reply(std::move(ticket), kPlainStyle));
   };
@@ -51,7 +52,14 @@ CoreStep resume_check(const Request& request, Ticket ticket) {
   const auto position = model::position_of_message_id(header->msg_id);
   if (!position) return refuse(ticket, {ErrorCode::InvalidArgument, "msgId is not an offset message id: " + std::string(header->msg_id)});
   return [position = *position, ticket = std::move(ticket)](Turn& turn) mutable {
-    turn.ports().transactions.resume_transaction(position, plain_reply(std::move(ticket), kPlainStyle));
+    // RocketMQ's request names nobody; the history shows the address that it came from.
+    const broker::OperatorRequest resume{.half_position = position,
+                                         .unique_key = {},
+                                         .operator_name = "RESUME_CHECK_HALF_MESSAGE",
+                                         .reason = "request code 323",
+                                         .channel = ticket.channel().id(),
+                                         .address = ticket.channel().remote_text()};
+    turn.ports().operations.resume_transaction(resume, plain_reply(std::move(ticket), kPlainStyle));
   };
 }
 

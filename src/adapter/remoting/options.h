@@ -38,6 +38,7 @@ struct BrokerPorts {
   broker::Clients& clients;
   broker::Admin& admin;
   broker::MessageReaders& readers;
+  broker::TransactionOperations& operations;
 };
 
 }  // namespace halfmoon::adapter

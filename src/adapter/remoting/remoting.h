@@ -23,7 +23,7 @@ struct Context;
 ///
 ///     Remoting remoting(monitor, name_server, options);
 ///     Core core(log, random, remoting, remoting, core_options);
-///     remoting.serve({core, core, core, core, core, core});   // before the first session
+///     remoting.serve({core, core, core, core, core, core, core});   // before the first session
 ///     monitor.enter([&](Now) { core.start(); remoting.register_own(core.topics(), core.topics_version()); });
 ///
 /// Outlives the core and every connection. All state that threads share is touched inside the monitor only.

@@ -86,6 +86,37 @@ struct ReaderHandle final : broker::MessageReader {
   Result<std::unique_ptr<broker::StoredMessage>> find(std::int64_t p) override { return reader.find(p); }
 };
 
+/// Half messages of which everything is made up from the position.
+struct FakeTransactionReader final : broker::TransactionReader {
+  Result<broker::TransactionMessage> message(std::int64_t position) override {
+    broker::TransactionMessage m;
+    if (position == 404) return Error{ErrorCode::NotFound, "not there any more"};
+    m.unique_key = "KEY-" + std::to_string(position);
+    m.topic = "T";
+    m.tags = "TagA";
+    m.body_bytes = 5;
+    m.born_ms = 900;
+    return m;
+  }
+  Result<broker::TransactionHistory> history(std::int64_t position, std::int64_t last_event, std::size_t events_max) override {
+    if (position == 404) return Error{ErrorCode::NotFound, "not there any more"};
+    broker::TransactionHistory h;
+    broker::TransactionEvent e;
+    e.kind = broker::TransactionEventKind::Sent;
+    e.actor = broker::TransactionActor::Producer;
+    e.wall_ms = last_event;
+    h.events.push_back(e);
+    e.kind = broker::TransactionEventKind::Refused;
+    e.actor = broker::TransactionActor::Operator;
+    e.operator_name = "eve";
+    e.commit = true;
+    e.count = static_cast<std::int64_t>(events_max);
+    h.events.push_back(e);
+    h.begin = broker::HistoryBegin::NotRetained;
+    return h;
+  }
+};
+
 /// A request with its views copied.
 struct SeenSend {
   std::string group, topic, default_topic, properties, body;
@@ -99,7 +130,7 @@ struct SeenPull {
 };
 
 class FakeBroker final : public broker::Producing, public broker::Transactions, public broker::Consuming, public broker::Clients,
-                         public broker::Admin, public broker::MessageReaders {
+                         public broker::Admin, public broker::MessageReaders, public broker::TransactionOperations {
  public:
   // What was asked.
   std::vector<SeenSend> sends;
@@ -113,6 +144,7 @@ class FakeBroker final : public broker::Producing, public broker::Transactions, 
   std::optional<broker::PullResult> pull_result;
   std::vector<Reply<broker::PullResult>> held_pulls;
   std::map<std::string, model::TopicConfig> topic_table;
+  broker::TransactionPage transaction_page;
   FakeReader reader;
 
   void send(const broker::SendRequest& r, Reply<broker::SendResult> reply) override { take_send(r, {}, std::move(reply)); }
@@ -132,7 +164,29 @@ class FakeBroker final : public broker::Producing, public broker::Transactions, 
              (r.looked_up ? "" : " without looking"),
          std::move(reply));
   }
-  void resume_transaction(std::int64_t position, Reply<Done> reply) override { done("resume " + std::to_string(position), std::move(reply)); }
+
+  broker::TransactionPage list_transactions(const broker::TransactionFilter& f, std::int64_t cursor, std::size_t limit) override {
+    calls.push_back("list " + std::to_string(f.states) + " " + std::string(f.group) + " " + std::string(f.topic) + " " + std::string(f.unique_key) + " older " +
+                    std::to_string(f.older_than_ms.value_or(-1)) + " younger " + std::to_string(f.younger_than_ms.value_or(-1)) + " from " +
+                    std::to_string(cursor) + " limit " + std::to_string(limit));
+    return transaction_page;
+  }
+  Result<broker::TransactionInfo> transaction(std::int64_t position) override {
+    calls.push_back("transaction " + std::to_string(position));
+    if (error) return *error;
+    broker::TransactionInfo info;
+    info.position = position;
+    info.state = broker::TransactionState::Parked;
+    info.topic = "T";
+    info.group = "PG";
+    info.last_event = 1000;
+    return info;
+  }
+  void decide_transaction(const broker::OperatorRequest& r, broker::Verdict verdict, Reply<Done> reply) override {
+    done("decide " + text_of(r) + (verdict == broker::Verdict::Commit ? " commit" : " rollback"), std::move(reply));
+  }
+  void resume_transaction(const broker::OperatorRequest& r, Reply<Done> reply) override { done("resume " + text_of(r), std::move(reply)); }
+  std::unique_ptr<broker::TransactionReader> make_transaction_reader() override { return std::make_unique<FakeTransactionReader>(); }
 
   void pull(const broker::PullRequest& r, Reply<broker::PullResult> reply) override {
     pulls.push_back({std::string(r.group), std::string(r.topic), r, {}});
@@ -232,6 +286,10 @@ class FakeBroker final : public broker::Producing, public broker::Transactions, 
   std::unique_ptr<broker::MessageReader> make_reader() override { return std::make_unique<ReaderHandle>(reader); }
 
  private:
+  static std::string text_of(const broker::OperatorRequest& r) {
+    return std::to_string(r.half_position) + " key '" + std::string(r.unique_key) + "' by " + std::string(r.operator_name) + " because " + std::string(r.reason) +
+           " from " + std::string(r.address);
+  }
   static std::string name(broker::QueueRef q) { return std::string(q.topic) + ":" + std::to_string(q.queue_id); }
   Result<std::int64_t> number(std::string call) {
     calls.push_back(std::move(call));

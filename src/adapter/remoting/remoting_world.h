@@ -34,7 +34,7 @@ class RemotingWorld : public ::testing::Test {
     }
   };
 
-  RemotingWorld() { remoting.serve({broker, broker, broker, broker, broker, broker}); }
+  RemotingWorld() { remoting.serve({broker, broker, broker, broker, broker, broker, broker}); }
 
   Client connect() {
     Client client;

@@ -160,7 +160,7 @@ TEST_F(SendTest, VerdictOnAForgottenHalfMessageBringsItsNamesAlong) {
 TEST_F(SendTest, ResumeTakesAnOffsetMessageId) {
   Client client = connect();
   EXPECT_EQ(client.ask(323, {{"topic", "T"}, {"msgId", "C633640300002A9F0000000000001000"}}).code, 0);
-  EXPECT_EQ(broker.calls, std::vector<std::string>{"resume 4096"});
+  EXPECT_EQ(broker.calls, std::vector<std::string>{"resume 4096 key '' by RESUME_CHECK_HALF_MESSAGE because request code 323 from 192.0.2.7:40001"});
   EXPECT_EQ(client.ask(323, {{"topic", "T"}, {"msgId", "nonsense"}}).code, 1);
 }
 

@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 
 #include "model/properties.h"
+#include "model/topic.h"
 
 namespace halfmoon::adapter {
 namespace {
@@ -18,12 +21,17 @@ constexpr std::array<std::string_view, 6> kMessageTypes = {"UNSPECIFIED", "NORMA
 struct Attribute {
   std::string_view name;
   bool changeable;
-  std::span<const std::string_view> values;  // none: a number from -1
+  std::span<const std::string_view> values;  // none: a number
+  std::int64_t least = -1;
+  std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  std::string_view unit = "";
 };
-constexpr std::array<Attribute, 4> kAttributes = {{{"queue.type", false, kQueueTypes},
+// The last one is ours; the core reads it.
+constexpr std::array<Attribute, 5> kAttributes = {{{"queue.type", false, kQueueTypes},
                                                    {"cleanup.policy", false, kCleanupPolicies},
                                                    {"message.type", true, kMessageTypes},
-                                                   {"reserve.time", true, {}}}};
+                                                   {"reserve.time", true, {}},
+                                                   {model::kCheckImmunityAttribute, true, {}, 1, 100LL * 24 * 3600, " seconds"}}};
 
 Error refused(std::string text) { return {ErrorCode::InvalidArgument, std::move(text)}; }
 
@@ -35,8 +43,10 @@ const Attribute* find_attribute(std::string_view name) {
 std::optional<Error> value_refusal(const Attribute& attribute, std::string_view value) {
   if (attribute.values.empty()) {
     const auto number = model::parse_integer(value);
-    if (number && *number >= -1) return std::nullopt;
-    return refused("value is not in range(-1, 9223372036854775807)");
+    if (number && *number >= attribute.least && *number <= attribute.most) return std::nullopt;
+    const std::string range = "value is not in range(" + std::to_string(attribute.least) + ", " + std::to_string(attribute.most) + ")";
+    if (attribute.unit.empty()) return refused(range);  // RocketMQ's text
+    return refused(range + std::string(attribute.unit) + ": " + std::string(attribute.name) + "=" + std::string(value));
   }
   if (std::find(attribute.values.begin(), attribute.values.end(), value) != attribute.values.end()) return std::nullopt;
   std::string list;

@@ -7,3 +7,4 @@
 #include "wire/remoting/queue_bodies.h"
 #include "wire/remoting/route_bodies.h"
 #include "wire/remoting/topic_bodies.h"
+#include "wire/remoting/transaction_bodies.h"

@@ -160,6 +160,11 @@ enum class RequestCode : std::int32_t {
   AuthDeleteAcl = 3008,
   AuthGetAcl = 3009,
   AuthListAcl = 3010,
+  // 29000 to 29099 are Halfmoon's own (docs/protocol-matrix.md); they fit the binary header's 16 bits.
+  ListTransactions = 29001,
+  ViewTransaction = 29002,
+  DecideTransaction = 29003,
+  ResumeTransaction = 29004,
   PopMessage = 200050,
   AckMessage = 200051,
   PeekMessage = 200052,
