@@ -133,7 +133,12 @@ void Core::stop_accepting(const std::string& why) {
 
 storage::Snapshot Core::snapshot() const {
   HM_CHECK(!impl_->log.batch_open());
-  return {impl_->log.end(), impl_->encode_snapshot()};
+  return storage::joined(impl_->draft_snapshot());
+}
+
+storage::SnapshotDraft Core::draft_snapshot() const {
+  HM_CHECK(!impl_->log.batch_open());
+  return impl_->draft_snapshot();
 }
 
 Result<Core::Release> Core::release(const RetentionPolicy& policy) { return impl_->release(policy); }

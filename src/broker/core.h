@@ -97,7 +97,9 @@ class Core final : public Producing, public Transactions, public Consuming, publ
 
   // ---- upkeep
   /// Outside a turn: the tables as of the end of the log. The caller makes `position` durable before it writes the file.
-  storage::Snapshot snapshot() const;
+  /// It shares what it can with the tables: the pause is short, and it may be written while they go on.
+  storage::SnapshotDraft draft_snapshot() const;
+  storage::Snapshot snapshot() const;   // the same, copied
   /// In a turn: decides which whole segments may go, carries forward what is still referred to in at most a few of them, moves the queues'
   /// minimum, and returns the position before which the log may be dropped once log.durable() has reached `carried_until`.
   struct Release {

@@ -332,7 +332,7 @@ struct Core::Impl {
   Status replay_body(storage::RecordType type, storage::Position position, Bytes payload);
 
   // ---- core_snapshot.cc
-  std::string encode_snapshot() const;
+  storage::SnapshotDraft draft_snapshot() const;
   Status decode_snapshot(std::string_view payload);
 
   // ---- core_release.cc

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/cursor.h"
 #include "broker/core_impl.h"
@@ -63,12 +64,9 @@ Timer get_timer(Reader& in) {
 
 // Sections in order: version, wall clock; topics with their queues' entries; groups with offsets; producer groups; half messages; ended ones; timers; cross
 // references; carried positions. Names are sorted and ids renumbered, so that the same state gives the same bytes.
-std::string Core::Impl::encode_snapshot() const {
+storage::SnapshotDraft Core::Impl::draft_snapshot() const {
+  storage::SnapshotDraft draft(log.end());
   std::string out;
-  std::size_t entries = 0;
-  for (const auto& [name, topic] : topics)
-    for (const auto& queue : topic->queues) entries += static_cast<std::size_t>(queue->index.end() - queue->index.min());
-  out.reserve((1 << 20) + entries * 24 + book.size() * 96 + ended.size() * 40 + verdicts.bytes() + timers.size() * 40);  // growing would take twice the memory
   Writer w(out);
   w.le(kSnapshotVersion);
   w.le(now.wall_ms);
@@ -87,13 +85,9 @@ std::string Core::Impl::encode_snapshot() const {
     for (const auto& queue : topic->queues) {
       w.le(queue->index.min());
       w.le(queue->index.end());
-      for (std::int64_t offset = queue->index.min(); offset < queue->index.end(); offset++) {
-        const IndexEntry& e = queue->index.at(offset);
-        w.le(e.position);
-        w.le(e.store_ms);
-        w.le(e.bytes);
-        w.le(e.tag_hash);
-      }
+      if (queue->index.min() == queue->index.end()) continue;
+      draft.take(std::exchange(out, {}));
+      queue->index.freeze(draft);
     }
   }
   const auto id_of = [&](std::uint32_t id) {
@@ -101,6 +95,7 @@ std::string Core::Impl::encode_snapshot() const {
     return it == new_id.end() ? ~std::uint32_t{0} : it->second;
   };
 
+  out.reserve((1 << 20) + book.size() * 96 + ended.size() * 40 + verdicts.bytes() + timers.size() * 48);  // growing would take twice the memory
   std::map<std::string_view, const Group*> groups_by_name;
   for (const auto& [name, group] : groups) groups_by_name[name] = &group;
   w.le(static_cast<std::uint32_t>(groups_by_name.size()));
@@ -183,7 +178,8 @@ std::string Core::Impl::encode_snapshot() const {
     w.le(original);
     w.le(copy);
   }
-  return out;
+  draft.take(std::move(out));
+  return draft;
 }
 
 Status Core::Impl::decode_snapshot(std::string_view payload) {
@@ -204,15 +200,8 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
       QueueIndex& index_ = topic.queues[q]->index;
       const auto min = in.le<std::int64_t>();
       const auto end = in.le<std::int64_t>();
-      index_.start_at(min);
-      for (std::int64_t offset = min; offset < end && in.ok(); offset++) {
-        IndexEntry e;
-        e.position = in.le<std::int64_t>();
-        e.store_ms = in.le<std::int64_t>();
-        e.bytes = in.le<std::uint32_t>();
-        e.tag_hash = in.le<std::int32_t>();
-        index_.append(e);
-      }
+      if (min < 0 || end < min || static_cast<std::uint64_t>(end - min) > in.left() / sizeof(IndexEntry)) return corrupt("queue");
+      index_.restore(min, as_bytes(in.text(static_cast<std::size_t>(end - min) * sizeof(IndexEntry))));
     }
   }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
 #include "storage/position.h"
+#include "storage/snapshot_draft.h"
 
 namespace halfmoon::broker {
 
-/// One message of a queue: where it is, and what a pull must know without reading it.
+/// One message of a queue: where it is, and what a pull must know without reading it. A snapshot holds it byte for byte as memory does.
 struct IndexEntry {
   storage::Position position = 0;   // of the record that made it visible
   std::int64_t store_ms = 0;
@@ -18,7 +20,11 @@ struct IndexEntry {
   std::int32_t tag_hash = 0;
 };
 
-/// A queue's offsets [min, end) and their entries, in memory, in chunks of 64 (1.5 KiB), so that an idle queue costs little.
+static_assert(std::endian::native == std::endian::little && sizeof(IndexEntry) == 24 && offsetof(IndexEntry, store_ms) == 8 &&
+              offsetof(IndexEntry, bytes) == 16 && offsetof(IndexEntry, tag_hash) == 20);
+
+/// A queue's offsets [min, end) and their entries, in memory. They are appended to chunks of 64 (1.5 KiB), so that an idle queue costs little; 64 full
+/// chunks become a page. An entry never changes, so a snapshot shares chunks and pages instead of copying them.
 class QueueIndex {
  public:
   std::int64_t min() const { return min_; }
@@ -29,12 +35,17 @@ class QueueIndex {
   /// min() <= offset < end().
   const IndexEntry& at(std::int64_t offset) const {
     const std::int64_t i = offset - base_;
-    return chunks_[static_cast<std::size_t>(i / kChunk)]->entries[i % kChunk];
+    const auto page = static_cast<std::size_t>(i / kPage);
+    if (page < pages_.size()) return pages_[page]->entries[i % kPage];
+    const std::int64_t j = i - static_cast<std::int64_t>(pages_.size()) * kPage;
+    return chunks_[static_cast<std::size_t>(j / kChunk)]->entries[j % kChunk];
   }
   /// Drops entries whose position lies below `position`; returns how many.
   std::int64_t trim_below(storage::Position position);
-  /// For a snapshot: an empty queue that begins at `offset`.
-  void start_at(std::int64_t offset);
+  /// From a snapshot: a queue that begins at `offset` and holds these entries, 24 bytes each.
+  void restore(std::int64_t offset, Bytes entries);
+  /// For a snapshot: its entries as restore() takes them, without copying them.
+  void freeze(storage::SnapshotDraft& out) const;
 
   /// First offset in [min, end) with store time >= wall_ms, else end().
   std::int64_t first_not_before(std::int64_t wall_ms, std::int64_t end) const;
@@ -43,11 +54,18 @@ class QueueIndex {
 
  private:
   static constexpr std::int64_t kChunk = 64;
+  static constexpr std::int64_t kPage = kChunk * 64;
   struct Chunk {
     IndexEntry entries[kChunk];
   };
-  std::vector<std::unique_ptr<Chunk>> chunks_;
-  std::int64_t base_ = 0;  // offset of the first slot of the first chunk
+  struct Page {
+    IndexEntry entries[kPage];
+  };
+  void chunks_to_page();
+
+  std::vector<std::shared_ptr<Page>> pages_;    // all full
+  std::vector<std::shared_ptr<Chunk>> chunks_;  // behind them; all full but the last
+  std::int64_t base_ = 0;  // offset of the first slot of the first page, or chunk if there is no page
   std::int64_t min_ = 0;
   std::int64_t end_ = 0;
 };

@@ -2,6 +2,8 @@
 #include "server/janitor.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "base/log.h"
 
@@ -9,6 +11,7 @@ namespace halfmoon::server {
 namespace {
 
 constexpr std::int64_t kTickMs = 1000;
+constexpr std::chrono::milliseconds kSnapshotPause{2};   // after each MiB of a snapshot, as when a segment is zeroed
 constexpr std::int64_t kPrepareAgainMs = 1000;     // after the disk was full
 constexpr std::int64_t kReleaseEveryMs = 10000;
 constexpr std::int64_t kDiskEveryMs = 1000;
@@ -78,25 +81,50 @@ void Janitor::sync(Now now) {
 
 void Janitor::snapshot(Now now) {
   if (!pending_snapshot_) {
-    const storage::Position behind = end_.load(std::memory_order_relaxed) - last_snapshot_;
-    if (behind <= 0 || (behind < settings_.snapshot_bytes && now.mono_ms < snapshot_ms_ + settings_.snapshot_interval_s * 1000)) return;
-    pending_snapshot_.emplace();
-    monitor_.between_turns([this] { *pending_snapshot_ = core_.snapshot(); });
-    waits_for_.store(pending_snapshot_->position, std::memory_order_relaxed);
+    if (!snapshot_is_due(now)) return;
+    pending_snapshot_ = draft();
+    waits_for_.store(pending_snapshot_->position(), std::memory_order_relaxed);
     hooks_.flush();
   }
-  if (store_.log->durable() < pending_snapshot_->position) return;
-  const Status written = write(*pending_snapshot_);
+  if (store_.log->durable() < pending_snapshot_->position()) return;
+  // A large one takes seconds: what cannot wait so long is seen to in between.
+  const Status written = write(*pending_snapshot_, [this] {
+    std::this_thread::sleep_for(kSnapshotPause);
+    const Now meanwhile = clock_.now();
+    prepare_segment(meanwhile);
+    sync(meanwhile);
+  });
   if (!written.ok()) log_event(LogLevel::Warn, "snapshot.failed", {{"error", written.error().text}, {"consequence", "the next start replays more of the log"}});
   snapshot_ms_ = now.mono_ms;
   pending_snapshot_.reset();
 }
 
-Status Janitor::write(const storage::Snapshot& snapshot) {
-  HM_TRY_STATUS(store_.snapshots->write(snapshot));
+/// Writing a snapshot costs as much as writing that many messages. So it waits for as much new log as it is large itself, even where that is more than
+/// snapshotLogBytes, and an interval that is over calls for it only where the log has grown by an eighth of that.
+bool Janitor::snapshot_is_due(Now now) const {
+  const storage::Position behind = end_.load(std::memory_order_relaxed) - last_snapshot_;
+  const bool interval_over = now.mono_ms >= snapshot_ms_ + settings_.snapshot_interval_s * 1000;
+  return behind >= std::max(settings_.snapshot_bytes, last_snapshot_bytes_) || (interval_over && behind > last_snapshot_bytes_ / 8);
+}
+
+storage::SnapshotDraft Janitor::draft() {
+  std::optional<storage::SnapshotDraft> drafted;
+  std::chrono::steady_clock::time_point began, ended;
+  monitor_.between_turns([&] {
+    began = std::chrono::steady_clock::now();
+    drafted = core_.draft_snapshot();
+    ended = std::chrono::steady_clock::now();
+  });
+  pause_us_ = std::chrono::duration_cast<std::chrono::microseconds>(ended - began).count();
+  return std::move(*drafted);
+}
+
+Status Janitor::write(const storage::SnapshotDraft& snapshot, const std::function<void()>& pause) {
+  HM_TRY_STATUS(store_.snapshots->write(snapshot, pause));
   snapshot_before_ = last_snapshot_;
-  last_snapshot_ = snapshot.position;
-  log_event(LogLevel::Debug, "snapshot.written", {{"position", snapshot.position}, {"bytes", snapshot.payload.size()}});
+  last_snapshot_ = snapshot.position();
+  last_snapshot_bytes_ = static_cast<std::int64_t>(snapshot.bytes());
+  log_event(LogLevel::Debug, "snapshot.written", {{"position", last_snapshot_}, {"bytes", last_snapshot_bytes_}, {"paused_us", pause_us_}});
   return Done{};
 }
 
@@ -170,11 +198,10 @@ Janitor::DiskState Janitor::disk_state() const {
 }
 
 Status Janitor::write_last_snapshot() {
-  storage::Snapshot last;
-  monitor_.between_turns([&] { last = core_.snapshot(); });
-  if (last.position == last_snapshot_) return Done{};
-  if (store_.log->durable() < last.position) return Error{ErrorCode::Io, "the log is not durable up to its end"};
-  return write(last);
+  const storage::SnapshotDraft last = draft();
+  if (last.position() == last_snapshot_) return Done{};
+  if (store_.log->durable() < last.position()) return Error{ErrorCode::Io, "the log is not durable up to its end"};
+  return write(last, {});
 }
 
 }  // namespace halfmoon::server

@@ -53,7 +53,9 @@ class Janitor {
   void watch_disk(Now now);
   void warn_of_disk(Now now, const storage::Disk::Space& space);
   std::int64_t bytes_to_keep() const;
-  Status write(const storage::Snapshot& snapshot);
+  bool snapshot_is_due(Now now) const;
+  storage::SnapshotDraft draft();
+  Status write(const storage::SnapshotDraft& snapshot, const std::function<void()>& pause);
 
   const Settings& settings_;
   Store& store_;
@@ -65,9 +67,11 @@ class Janitor {
   std::atomic<storage::Position> end_{0};              // of the log, after the last turn
   std::atomic<storage::Position> waits_for_{storage::kNoPosition};   // durable end that a snapshot or a release waits for
   std::atomic<bool> wants_segment_{true};              // false while a failed preparation is not repeated yet
-  std::optional<storage::Snapshot> pending_snapshot_;
+  std::optional<storage::SnapshotDraft> pending_snapshot_;
   std::optional<broker::Core::Release> pending_release_;
   storage::Position last_snapshot_ = 0, snapshot_before_ = 0;
+  std::int64_t last_snapshot_bytes_ = 0;               // what it came to
+  std::int64_t pause_us_ = 0;                          // for so long the last draft kept everybody out of the core
   std::int64_t snapshot_ms_ = 0, prepare_again_ms_ = 0, release_ms_ = 0, disk_ms_ = 0, disk_warned_ms_ = 0, sync_ms_ = 0;
   DiskGauge gauge_;
   std::atomic<broker::DiskLevel> disk_level_{broker::DiskLevel::Ok};

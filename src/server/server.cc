@@ -75,6 +75,7 @@ int run_server(const ServerRequest& request) {
   const sigset_t ending = ending_signals();
   pthread_sigmask(SIG_BLOCK, &ending, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a limit of the file size is an error of the write like others
 
   BrokerProcess process(loaded.settings);
   const auto started = process.start();

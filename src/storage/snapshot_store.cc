@@ -18,6 +18,8 @@ constexpr std::string_view kPrefix = "snapshot-";
 constexpr std::string_view kTemporary = "snapshot.tmp";
 constexpr std::size_t kDigits = 20;
 constexpr std::size_t kKept = 2;
+constexpr std::size_t kWriteBytes = 1 << 20;
+constexpr std::int64_t kSyncBytes = 8 << 20;
 
 Result<std::vector<std::string>> snapshots_on(Disk& disk) {
   HM_TRY(auto, names, disk.list());
@@ -41,16 +43,18 @@ std::optional<Position> snapshot_position(std::string_view name) {
   return position;
 }
 
-std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, const Snapshot& snapshot) {
+std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, const SnapshotDraft& snapshot) {
   std::string checked;
   Writer writer(checked);
   writer.text(as_text(store_id));
-  writer.le(snapshot.position);
-  writer.le(static_cast<std::uint64_t>(snapshot.payload.size()));
+  writer.le(snapshot.position());
+  writer.le(snapshot.bytes());
+  std::uint32_t crc = crc32c(as_bytes(checked));
+  for (const SnapshotDraft::Piece& piece : snapshot.pieces()) crc = crc32c(piece.bytes, crc);
   std::string header(kSnapshotMagic);
   Writer front(header);
   front.le(kSnapshotVersion);
-  front.le(crc32c(as_bytes(snapshot.payload), crc32c(as_bytes(checked))));
+  front.le(crc);
   return header + checked;
 }
 
@@ -59,10 +63,13 @@ Result<Snapshot> read_snapshot(Disk& disk, const std::string& name, const std::a
   HM_TRY(const auto, file, disk.open(name, OpenMode::Read, Caching::Cached));
   HM_TRY(const std::int64_t, size, file->size());
   if (size < static_cast<std::int64_t>(kSnapshotHeaderBytes)) return bad("shorter than its header");
-  std::string text(static_cast<std::size_t>(size), '\0');
-  HM_TRY(const std::size_t, got, file->read_at(0, std::as_writable_bytes(std::span(text))));
-  if (got != text.size()) return bad("could not be read to its end");
-  Reader reader(as_bytes(text));
+  std::array<std::byte, kSnapshotHeaderBytes> header{};
+  std::string payload(static_cast<std::size_t>(size) - header.size(), '\0');
+  HM_TRY(std::size_t, got, file->read_at(0, header));
+  HM_TRY(const std::size_t, rest, file->read_at(static_cast<std::int64_t>(header.size()), std::as_writable_bytes(std::span(payload))));
+  got += rest;
+  if (got != static_cast<std::size_t>(size)) return bad("could not be read to its end");
+  Reader reader(header);
   if (reader.text(kSnapshotMagic.size()) != kSnapshotMagic) return bad("not a snapshot");
   if (const auto version = reader.le<std::uint32_t>(); version != kSnapshotVersion) {
     return bad("format version " + std::to_string(version) + " is not known to this program");
@@ -71,29 +78,64 @@ Result<Snapshot> read_snapshot(Disk& disk, const std::string& name, const std::a
   const std::string_view id = reader.text(16);
   Snapshot snapshot{.position = reader.le<Position>(), .payload = {}};
   const auto length = reader.le<std::uint64_t>();
-  if (length != reader.left()) return bad("its length is wrong");
-  if (crc32c(as_bytes(text).subspan(kSnapshotMagic.size() + 8)) != crc) return bad("its checksum is wrong");
+  if (length != payload.size()) return bad("its length is wrong");
+  if (crc32c(as_bytes(payload), crc32c(Bytes(header).subspan(kSnapshotMagic.size() + 8))) != crc) return bad("its checksum is wrong");
   if (snapshot_name(snapshot.position) != name) return bad("its position differs from its name");
   if (store_id && std::memcmp(id.data(), store_id->data(), id.size()) != 0) return bad("it belongs to another store");
-  snapshot.payload = text.substr(kSnapshotHeaderBytes);
+  snapshot.payload = std::move(payload);
   return snapshot;
 }
 
+Snapshot joined(const SnapshotDraft& draft) {
+  Snapshot snapshot{.position = draft.position(), .payload = {}};
+  snapshot.payload.reserve(draft.bytes());
+  for (const SnapshotDraft::Piece& piece : draft.pieces()) snapshot.payload.append(as_text(piece.bytes));
+  return snapshot;
+}
+
+/// Header and pieces, gathered to writes of about kWriteBytes. Synced now and then: what somebody waits for shall not find a long queue before it.
+Status SnapshotStore::write_out(File& file, const SnapshotDraft& snapshot, const std::function<void()>& pause) {
+  std::string gathered = encode_snapshot_header(store_id_, snapshot);
+  std::int64_t at = 0, unsynced = 0;
+  const auto hand_over = [&]() -> Status {
+    HM_TRY_STATUS(file.write_at(at, as_bytes(gathered)));
+    at += static_cast<std::int64_t>(gathered.size());
+    unsynced += static_cast<std::int64_t>(gathered.size());
+    gathered.clear();
+    return Done{};
+  };
+  for (const SnapshotDraft::Piece& piece : snapshot.pieces()) {
+    gathered.append(as_text(piece.bytes));
+    if (gathered.size() < kWriteBytes) continue;
+    HM_TRY_STATUS(hand_over());
+    if (pause) pause();
+    if (unsynced < kSyncBytes) continue;
+    HM_TRY_STATUS(file.sync());
+    unsynced = 0;
+  }
+  HM_TRY_STATUS(hand_over());
+  return file.sync();
+}
+
 Status SnapshotStore::write(const Snapshot& snapshot) {
-  const std::string header = encode_snapshot_header(store_id_, snapshot);
+  SnapshotDraft draft(snapshot.position);
+  draft.take(snapshot.payload);
+  return write(draft);
+}
+
+Status SnapshotStore::write(const SnapshotDraft& snapshot, const std::function<void()>& pause) {
   const std::string temporary(kTemporary);
   HM_TRY(const auto, before, disk_.list());
   if (std::find(before.begin(), before.end(), temporary) != before.end()) HM_TRY_STATUS(disk_.remove(temporary));
   {
     HM_TRY(const auto, file, disk_.open(temporary, OpenMode::CreateNew, Caching::Cached));
-    Status wrote = file->write_at(0, as_bytes(header), as_bytes(snapshot.payload));
-    if (wrote.ok()) wrote = file->sync();
+    const Status wrote = write_out(*file, snapshot, pause);
     if (!wrote.ok()) {
       static_cast<void>(disk_.remove(temporary));  // gives the space back; the next write does it otherwise
       return wrote;
     }
   }
-  HM_TRY_STATUS(disk_.rename(temporary, snapshot_name(snapshot.position)));
+  HM_TRY_STATUS(disk_.rename(temporary, snapshot_name(snapshot.position())));
   HM_TRY_STATUS(disk_.sync_directory());
   HM_TRY(const auto, names, snapshots_on(disk_));
   for (std::size_t i = 0; i + kKept < names.size(); i++) HM_TRY_STATUS(disk_.remove(names[i]));

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "storage/disk.h"
 #include "storage/position.h"
+#include "storage/snapshot_draft.h"
 
 namespace halfmoon::storage {
 
@@ -22,14 +24,20 @@ struct Snapshot {
 class SnapshotStore {
  public:
   SnapshotStore(Disk& disk, std::array<std::byte, 16> store_id) : disk_(disk), store_id_(store_id) {}
-  /// Writes, syncs and renames; then removes all but the newest two.
+  /// Writes, syncs and renames; then removes all but the newest two. `pause` is called between pieces of 1 MiB: sleep there, so that a large snapshot
+  /// leaves the disk to the writes that somebody waits for; may be empty.
+  Status write(const SnapshotDraft& snapshot, const std::function<void()>& pause = {});
   Status write(const Snapshot& snapshot);
   /// The newest valid one at or below `end`; invalid ones are skipped with a warning in the log. nullopt: replay everything.
   Result<std::optional<Snapshot>> newest(Position end);
 
  private:
+  Status write_out(File& file, const SnapshotDraft& snapshot, const std::function<void()>& pause);
+
   Disk& disk_;
   std::array<std::byte, 16> store_id_;
 };
+
+Snapshot joined(const SnapshotDraft& draft);
 
 }  // namespace halfmoon::storage

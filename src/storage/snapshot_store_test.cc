@@ -52,6 +52,20 @@ TEST_F(SnapshotStoreTest, TwoAreKept) {
   EXPECT_EQ(disk_.list().value(), (std::vector<std::string>{snapshot_name(24), snapshot_name(32)}));
 }
 
+TEST_F(SnapshotStoreTest, ALargeOneIsWrittenInPiecesWithPausesAndReadAsAWhole) {
+  SnapshotDraft draft(64);
+  std::string want;
+  for (int i = 0; i < 200; i++) {
+    draft.take(std::string(50'000 + static_cast<std::size_t>(i), static_cast<char>('a' + i % 26)));
+    want += std::string(50'000 + static_cast<std::size_t>(i), static_cast<char>('a' + i % 26));
+  }
+  int pauses = 0;
+  ASSERT_TRUE(store_.write(draft, [&] { pauses++; }).ok());
+  EXPECT_EQ(pauses, static_cast<int>(want.size() >> 20));
+  EXPECT_EQ(draft.bytes(), want.size());
+  EXPECT_EQ((*store_.newest(64))->payload, want);
+}
+
 TEST_F(SnapshotStoreTest, AnyFlippedByteMakesItInvalidAndTheOlderOneServes) {
   ASSERT_TRUE(store_.write({.position = 8, .payload = "older"}).ok());
   ASSERT_TRUE(store_.write({.position = 16, .payload = "newer"}).ok());

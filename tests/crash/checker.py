@@ -8,7 +8,7 @@ ADDED = {"MSG_REGION", "TRACE_ON", "CLUSTER", "UNIQ_KEY", "__transactionId__", "
 REMOVED = {"TRAN_MSG", "DELAY", "TIMER_DELAY_MS", "PGROUP"}
 LATE_CHECK_MS = 3000  # a check that was on its way when the verdict was acknowledged has arrived by then
 STORED_MAYBE = (10, 11, 12)
-SHUTTING_DOWN = 14
+SHUTTING_DOWN, FAILED_DISK = 14, 1
 
 Violation = collections.namedtuple("Violation", "rule life text")
 Seen = collections.namedtuple("Seen", "id body props store_ms position at_ms life")
@@ -51,7 +51,12 @@ class History:
         self.read_count = 0
         self.locks = self.topics_asked = 0
         self.may_refuse = set()  # codes with which a send, a verdict or a commit may be refused in this run: a full disk's
+        self.failing = set()     # lives whose disk was taken away
         self.terminated = set()  # lives that ended by SIGTERM: their last requests may be refused
+
+    def excused(self, code, life):
+        """A refusal in a life that ended in order, or on a disk that failed: nothing was stored, and the client was told."""
+        return code in self.may_refuse or code == SHUTTING_DOWN and life in self.terminated or code == FAILED_DISK and life in self.failing
 
     def add(self, message):
         self.messages[message.id] = message
@@ -107,7 +112,7 @@ def check(history):
             if (topic, queue) != (m.topic, m.queue):
                 violated("C2", m.life, f"{m.id} was sent to {m.topic}/{m.queue} and stands at {topic}/{queue} offset {offset}")
             check_content(m, seen, violated, f"{m.id} at {topic}/{queue} offset {offset}", set())
-        if m.outcome == "refused" and m.code not in history.may_refuse and not (m.code == SHUTTING_DOWN and m.life in history.terminated):
+        if m.outcome == "refused" and not history.excused(m.code, m.life):
             violated("C14", m.life, f"{m.id} ({m.kind}) was refused with code {m.code} in life {m.life}")
         if m.outcome == "refused" and here:
             violated("C2", m.life, f"{m.id} was refused with code {m.code} and stands at {m.topic}/{m.queue} offset {here[0][2]}")
@@ -162,7 +167,7 @@ def check_half(m, here, history, violated):
         violated("C7", m.life, f"{m.id} was committed and is nowhere ({said})")
     if m.outcome == "ok":
         for v in m.verdicts:
-            if v.code not in (None, 0, 604) and v.code not in history.may_refuse and not (v.code == SHUTTING_DOWN and v.life in history.terminated):
+            if v.code not in (None, 0, 604) and not (history.excused(v.code, v.life) and "prepared" not in v.remark):
                 violated("C1", m.life, f"{m.id}, an acknowledged half message: a {'commit' if v.kind == COMMIT else 'rollback'} by {v.how} in life {v.life} was "
                          f"refused with code {v.code} ({v.remark})")
     decided = min((v.done_ms for v in m.verdicts if v.code in (0, 604) and v.kind != UNKNOWN), default=None)

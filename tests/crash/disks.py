@@ -59,7 +59,8 @@ class LoopDisk:
         self.mounted = True
         return self
 
-    exact = False  # an answer that came while it was cut may be wrong
+    exact = False         # an answer that came while it was cut may be wrong
+    ends_program = False  # a cut must end the program by itself, under load
 
     def cut(self, dice=None):
         """From now on the file system is as after a power cut: what is not on the disk is lost, and every call fails."""
@@ -120,7 +121,16 @@ class VolatileDisk(LoopDisk):
         os.unlink(self.cached)
 
 
-DISKS = {"shutdown": LoopDisk, "volatile": VolatileDisk}
+class FailingDisk(VolatileDisk):
+    """The same; instead of being cut, its syncs begin to fail. The program must end by itself."""
+
+    ends_program = True
+
+    def cut(self, dice=random):
+        self.say(f"fail {dice.randrange(6)}")
+
+
+DISKS = {"shutdown": LoopDisk, "volatile": VolatileDisk, "failing": FailingDisk}
 
 
 def why_not(fs, folder, kind=LoopDisk):

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Power cuts, again and again, under a real file system under the real program, and a check that it kept every promise (checker.py).
+"""Power cuts and failing disks, again and again, under a real file system under the real program, and a check that it kept every promise (checker.py).
 
-The store lies on ext4 or XFS in a file behind a loop device, under the mixed load of run.py. The power fails in one of two ways:
+The store lies on ext4 or XFS in a file behind a loop device, under the mixed load of run.py. The disk lets it down in one of three ways:
 
   volatile   the disk has a write cache, as disks have (volatile.py): of what no sync brought to safety any 512 bytes may be lost, in any order
+  failing    the same disk; the power stays, but a sync fails, and what it should have written is gone; reads and writes go on. The program must
+             acknowledge nothing more, and end by itself with status 74 and a line that says what to do
   shutdown   the file system's own shutdown call: its journal and its cache are lost, what it had handed to the disk is not. A sync that overlaps
              the call may report success for what is lost, so no answer counts that came after the call began
 
@@ -17,6 +19,7 @@ import collections
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,10 +39,9 @@ SEGMENT = 8 << 20  # small, so that cuts meet the change from one to the next
 def cycle(world, options, dice, figures):
     """One life: load, the cut, and a start on what it left; sometimes another cut during that start."""
     time.sleep(dice.uniform(*options.load))
-    world.up.clear()
     cut(world, dice, figures)
     world.life += 1
-    while dice.random() < 0.15:
+    while dice.random() < 0.15 and not world.disk.ends_program:
         world.server.launch()
         time.sleep(dice.uniform(0.01, 0.15))
         cut(world, dice, figures)
@@ -53,11 +55,18 @@ def cycle(world, options, dice, figures):
 
 
 def cut(world, dice, figures):
+    world.history.failing.add(world.life)
     if not world.disk.exact:
         Connection.generation += 1
+    if not world.disk.ends_program:
+        world.up.clear()
     world.disk.cut(dice)
     figures["cuts"] += 1
-    time.sleep(dice.uniform(0, 0.05))
+    if world.disk.ends_program:
+        must_end(world)
+        world.up.clear()
+    else:
+        time.sleep(dice.uniform(0, 0.05))
     code = world.server.process.poll()
     if code == 74:
         figures["ended by itself with 74"] += 1
@@ -67,6 +76,17 @@ def cut(world, dice, figures):
     world.starts += 1
     world.disk.unmount()
     world.disk.mount()
+
+
+def must_end(world):
+    """Under the load that goes on, the program sees the failed sync, and ends as docs/operating.md says."""
+    try:
+        code = world.server.process.wait(10)
+    except subprocess.TimeoutExpired:
+        return world.violated("C14", "the program goes on, 10 s after syncs began to fail")
+    said = [line for line in world.server.tail().splitlines() if "store.poisoned" in line]
+    if code != 74 or not said or "restart the broker" not in said[-1]:
+        world.violated("C14", f"after the failed sync the server ended with exit code {code}, and said\n{world.server.tail()}")
 
 
 def campaign(kind, fs, options):
@@ -102,7 +122,7 @@ def campaign(kind, fs, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--disk", choices=disks.DISKS, help="both, one after the other, unless given")
+    parser.add_argument("--disk", choices=disks.DISKS, help="all, one after the other, unless given")
     parser.add_argument("--fs", choices=("ext4", "xfs"), help="both, one after the other, unless given")
     parser.add_argument("--cycles", type=int, default=3, help="on each disk and file system")
     parser.add_argument("--seed", type=int)

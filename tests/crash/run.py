@@ -177,7 +177,7 @@ def campaign(world, options, dice, figures, cycle):
                 world.violated("C14", f"{type(a).__name__} still waits for an answer")
         finish(world)
     except (Lost, Late, RuntimeError) as e:
-        world.violated("C14", f"the run ended early: {e}\n{world.server.tail()}")
+        world.violated("C14", f"the run ended early: {e}; the server's exit code: {world.server.process.poll()}\n{world.server.tail()}")
     finally:
         world.stop.set()
         world.server.kill()

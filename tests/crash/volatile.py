@@ -10,7 +10,7 @@ sync brings what is remembered to DURABLE. Commands come on standard input, a li
     cut SEED   the power fails when the next sync begins (at once, if none does in 20 ms): each remembered write survives as a whole, in
                some of its 512-byte sectors, or not at all; from now on every call fails. Answers how many sectors were kept and lost
     on         the power is back
-    fail N     after N more syncs the next one fails, and forgets what it should have written
+    fail N     after N more syncs the next one fails, as do all after it until "on"; what it should have written is gone
     lie        from now on a sync does nothing and reports success
     slow MS    every sync takes so much longer
 
@@ -57,7 +57,7 @@ class Disk:
         if self.fail_in is not None:
             self.fail_in -= 1
             if self.fail_in < 0:
-                self.waiting, self.fail_in = [], None
+                self.forget()
                 raise OSError(errno.EIO, "the sync fails")
         for offset, data in self.waiting:
             os.pwrite(self.durable, data, offset)
@@ -75,10 +75,15 @@ class Disk:
                     kept += 1
                 else:
                     lost += 1
+        self.forget()
+        self.off, self.cut_seed = True, None
+        print(kept, lost, flush=True)
+
+    def forget(self):
+        """A reader sees again what is durable."""
         for offset, data in self.waiting:
             os.pwrite(self.cached, os.pread(self.durable, len(data), offset), offset)
-        self.waiting, self.off, self.cut_seed = [], True, None
-        print(kept, lost, flush=True)
+        self.waiting = []
 
     def command(self, line):
         word, *values = line.split()
@@ -86,7 +91,7 @@ class Disk:
             self.cut_seed, self.cut_at = int(values[0]), time.monotonic() + 0.02
             return
         if word == "on":
-            self.off = False
+            self.off, self.fail_in = False, None
         elif word == "fail":
             self.fail_in = int(values[0])
         elif word == "lie":

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/queue_index.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace halfmoon::broker {
+namespace {
+
+IndexEntry entry(std::int64_t n) {
+  return {.position = n * 128, .store_ms = 1000 + n / 3, .bytes = static_cast<std::uint32_t>(n % 5000), .tag_hash = static_cast<std::int32_t>(n * 7)};
+}
+
+std::string frozen(const QueueIndex& index) {
+  storage::SnapshotDraft draft(0);
+  index.freeze(draft);
+  std::string out;
+  for (const auto& piece : draft.pieces()) out += as_text(piece.bytes);
+  return out;
+}
+
+void expect_holds(const QueueIndex& index, std::int64_t min, std::int64_t end) {
+  ASSERT_EQ(index.min(), min);
+  ASSERT_EQ(index.end(), end);
+  for (std::int64_t n = min; n < end; n++) ASSERT_EQ(index.at(n).position, entry(n).position) << "offset " << n << " of " << min << " to " << end;
+}
+
+// Offsets are entry numbers, so that whatever is done, offset n holds entry n.
+TEST(QueueIndex, HoldsWhatWasAppendedThroughTrimsAndRestores) {
+  for (unsigned seed = 1; seed <= 20; seed++) {
+    std::mt19937_64 dice(seed);
+    QueueIndex index;
+    std::int64_t min = 0, end = 0;
+    for (int step = 0; step < 40; step++) {
+      for (std::int64_t n = static_cast<std::int64_t>(dice() % 3000); n > 0; n--) {
+        EXPECT_EQ(index.append(entry(end)), end);
+        end++;
+      }
+      if (dice() % 3 == 0) {
+        const std::int64_t cut = min + static_cast<std::int64_t>(dice() % static_cast<std::uint64_t>(end - min + 1));
+        EXPECT_EQ(index.trim_below(entry(cut).position), cut - min);
+        min = cut;
+      }
+      if (dice() % 5 == 0) {
+        QueueIndex other;
+        other.restore(min, as_bytes(frozen(index)));
+        index = std::move(other);
+      }
+      expect_holds(index, min, end);
+      if (min < end) {
+        EXPECT_EQ(index.at(index.first_not_before(entry((min + end) / 2).store_ms, end)).store_ms, entry((min + end) / 2).store_ms);
+      }
+    }
+  }
+}
+
+TEST(QueueIndex, AFrozenStateStaysAsItWasWhileTheQueueGoesOn) {
+  for (const std::int64_t count : {1, 63, 64, 65, 4095, 4096, 4097, 9000}) {
+    QueueIndex index;
+    for (std::int64_t n = 0; n < count; n++) index.append(entry(n));
+    index.trim_below(entry(count / 3).position);
+    const std::string before = frozen(index);
+    storage::SnapshotDraft draft(0);
+    index.freeze(draft);
+    for (std::int64_t n = count; n < count + 10000; n++) index.append(entry(n));
+    index.trim_below(entry(count + 9000).position);
+    std::string after;
+    for (const auto& piece : draft.pieces()) after += as_text(piece.bytes);
+    EXPECT_EQ(after, before) << count;
+    EXPECT_EQ(after.size(), static_cast<std::size_t>(count - count / 3) * sizeof(IndexEntry));
+  }
+}
+
+}  // namespace
+}  // namespace halfmoon::broker
