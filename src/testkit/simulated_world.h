@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "broker/core.h"
+#include "storage/log.h"
+#include "storage/snapshot_store.h"
+#include "testkit/manual_clock.h"
+#include "testkit/seeded_random.h"
+#include "testkit/sim_disk.h"
+#include "testkit/world_model.h"
+
+namespace halfmoon::testkit {
+
+/// What a simulated life may consist of.
+enum class Scenario : std::uint8_t {
+  Transactions,  // half messages and all that can happen to them
+  General,       // everything that the core does
+};
+
+/// What a seed (or many) has exercised. Names for the report are in simulated_world.cc; order is the report's.
+enum class Tally : std::uint8_t {
+  Turns, Records, KilledProcesses, PowerCuts, FailedDiskCalls, CrashesInRecovery, LostUnsafeBatches, LostAsyncAnswers, TornTails, Snapshots,
+  SegmentsReleased, RecordsCarried, ClockForward, ClockBack,
+  Halves, HalvesDelayed, CommitsApplied, RollbacksApplied, VerdictsRepeated, VerdictsContrary, VerdictsMisnamed, VerdictsOfNobody, VerdictsLate,
+  VerdictsForgotten, UnknownCounted, UnknownIgnored, ChecksSent, ChecksToAnother, ChecksAgain, ChecksWaited, Parked, Resumed, ResumesRefused, ProducersCame,
+  ProducersWent, ProducersRestarted, DelayedCommits, Delivered,
+  Plain, Batches, Delayed, Fired, Retries, DeadLetters, OffsetsCommitted, TopicsDeleted, GroupsDeleted, LocksGranted, LocksRefused, DiskFull, PullsParked,
+  Count
+};
+using Tallies = std::array<std::int64_t, static_cast<std::size_t>(Tally::Count)>;
+const char* name_of(Tally tally);
+/// Whether a long run of the scenario must have seen the event at least once.
+bool expected_in(Scenario scenario, Tally tally);
+
+/// One seed's life of the real core on the real log: random requests, ticks, flushes, snapshots, clock jumps and crashes, and beside it
+/// a model that says what every answer, every record in the log, every check and every delivered message must be (world_model.h).
+/// The same seed gives the same run, byte by byte. The first broken promise ends the run and is told in `violation()`.
+class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
+ public:
+  SimulatedWorld(Scenario scenario, std::uint64_t seed);
+  ~SimulatedWorld() override;
+
+  /// Lives the whole life; false: a promise was broken.
+  bool run();
+  /// Whether acknowledged means durable in this life (SYNC_FLUSH).
+  bool durable() const { return log_options_.safety == storage::Safety::Durable; }
+  const std::string& violation() const { return violation_; }
+  const Tallies& tallies() const { return tallies_; }
+  /// Of all records, answers, checks and deliveries in order: equal for equal runs.
+  std::uint64_t fingerprint() const { return fingerprint_; }
+  /// The files as the disk has them at the end.
+  std::map<std::string, std::string> disk_image() const { return disk_.image(); }
+  /// Prints every turn, record, check and crash to stderr, to find out why a seed fails.
+  void trace() { trace_ = true; }
+  /// If set before run(): what clients asked and saw, one JSON object a line, for tests/sim/check_histories.py.
+  void keep_history(std::string* lines) { history_ = lines; }
+
+ private:
+  // What was asked of the core within a turn; checked against the journal when the turn has ended.
+  struct Step {
+    enum class Kind : std::uint8_t { Send, Batch, EndTransaction, Resume, Heartbeat, Disconnect, CommitOffset, SendBack, DeleteTopic, PutTopic, DeleteGroup,
+                                     Pull, Release, Tick } kind = Kind::Tick;
+    std::int32_t message = -1;            // Send, EndTransaction: which
+    std::int32_t count = 1;               // Batch: so many from `message` on
+    Verdict verdict;                      // EndTransaction
+    std::string group;                    // Heartbeat, CommitOffset, SendBack, DeleteGroup
+    std::string topic;                    // CommitOffset, PutTopic, DeleteTopic
+    std::int32_t queue = 0;
+    std::int64_t value = 0;               // offset, position
+    std::int32_t level = 0;               // SendBack
+    bool clean = false;                   // DeleteGroup
+    bool awaited = true;
+    broker::ChannelId channel{};
+    std::shared_ptr<Answer> answer;
+    std::size_t checks_end = 0;           // checks_[..checks_end) were sent by then
+  };
+  struct Producer {
+    broker::ChannelId channel{};
+    std::string group;
+    std::int32_t program = 0;             // survives its connections; 0: the connection of a dead process, not yet noticed
+  };
+  struct Asked {
+    std::int32_t message = -1;
+    storage::Position half_position = 0;
+    std::int64_t half_offset = 0;
+  };
+  struct WaitingPull {
+    std::string topic;
+    std::int32_t queue = 0;
+    std::int64_t offset = 0;
+    std::int64_t until_mono_ms = 0;
+    std::shared_ptr<std::optional<Result<broker::PullResult>>> result;
+  };
+  struct Lock {
+    std::string client;
+    std::int64_t renewed_mono_ms = 0;
+  };
+  using OffsetKey = std::tuple<std::string, std::string, std::int32_t>;  // group, topic, queue
+
+  // simulated_world.cc: life
+  void fail(const std::string& what);
+  void say(const std::string& what) const;
+  bool failed() const { return !violation_.empty(); }
+  void tally(Tally t, std::int64_t n = 1) { tallies_[static_cast<std::size_t>(t)] += n; }
+  void mix(std::uint64_t value);
+  void mix(std::string_view text);
+  bool open();
+  bool open_once();
+  void close();
+  void crash(SimDisk::Loss loss);
+  void crash_somehow();
+  void settle();
+  void begin();
+  void end();
+  void flush();
+  void safe_advanced();
+  void take_snapshot();
+  void release();
+  void compare_snapshots();
+
+  // world_actions.cc, world_general.cc: what happens
+  void act();
+  void act_transactions();
+  void act_general();
+  void send_half();
+  void send_plain();
+  void send_batch();
+  void send_delayed();
+  void send(std::int32_t message, std::string_view properties, broker::ChannelId channel);
+  void give_verdict();
+  void deliver_late_verdict();
+  void end_transaction(const Verdict& verdict, std::int32_t message);
+  void answer_checks();
+  void resume(std::optional<storage::Position> wanted = std::nullopt);
+  void producer_comes(std::int32_t program = -1);
+  void producer_goes();
+  void move_clock();
+  void commit_offset();
+  void send_back();
+  void delete_something();
+  void lock_something();
+  void park_pull();
+  void arm_fault();
+  std::int32_t new_message(Message::Kind kind);
+  std::string half_properties(Message& m);
+  void delay_properties(Message& m, std::string& text);
+  std::optional<Verdict> any_verdict();
+  void misname(Verdict& v);
+  std::string any_topic();
+  std::shared_ptr<Answer> new_answer(const char* of, std::int32_t message);
+  void take_answer(Answer& answer);
+  void take_pull(const WaitingPull& pull);
+
+  // world_checks.cc, world_journal.cc: what must be true
+  void read_journal();
+  void enter_journal(const storage::RecordView& view, storage::Position batch_end, std::int64_t batch_wall_ms);
+  const Record* take(storage::RecordType type);
+  void check_turn();
+  void check_step(Step& step);
+  bool had_no_room(const Step& step);
+  bool lenient() const { return disk_tight_ || wall_ms_ <= lenient_until_ms_; }
+  void wants_error(const Step& step, ErrorCode code);
+  void wants_done(const Step& step, storage::Position record, storage::Position latest);
+  void check_send(Step& step);
+  void check_batch(Step& step);
+  void check_end_transaction(Step& step);
+  void check_unknown(const Step& step, storage::Position position);
+  void check_resume(Step& step);
+  void check_send_back(Step& step);
+  void check_admin(Step& step);
+  void check_tick();
+  void check_offsets_record(const Record& r);
+  void check_sent(std::size_t from, std::size_t to);
+  void check_nothing_waits();
+  void check_alarm();
+  void check_answers_given();
+  void check_pulls();
+  void read_queues();
+  void read_queue(const std::string& topic, std::int32_t queue, const ModelQueue& model);
+  void check_extent(const broker::Extent& extent, const ModelEntry& entry, const std::string& topic, std::int32_t queue);
+  std::int64_t visible_of(const ModelQueue& queue) const;
+  std::int32_t outstanding(broker::ChannelId channel) const;
+  std::string about(const Step& step) const;
+
+  // world_history.cc
+  void tell_sent(std::int32_t number);
+  void tell_verdict(const Verdict& verdict, const Answer& answer);
+  void tell_answer(const Answer& answer);
+  void tell_asked(std::int32_t message);
+  void tell_read(const model::MessageFields& f);
+  void tell_queue(const std::string& topic, std::int32_t queue, std::int64_t min, std::int64_t max);
+
+  // broker::Outbound, broker::TopicListener
+  void check_transaction(const broker::TransactionCheck& check) override;
+  void consumer_ids_changed(broker::ChannelId, const std::string&) override {}
+  void push_reply(const broker::PushedReply&, Reply<Done> reply) override { reply(Done{}); }
+  void reset_offset(const broker::OffsetReset&) override {}
+  void topic_changed(const model::TopicConfig&, const model::DataVersion&) override {}
+  void topic_deleted(const std::string&, const model::DataVersion&) override {}
+
+  const Scenario scenario_;
+  SeededRandom dice_;
+  SeededRandom random_;
+  SimDisk disk_;
+  ManualClock clock_;
+  storage::LogOptions log_options_;
+  broker::CoreOptions options_;
+  std::unique_ptr<storage::Log> log_;
+  std::unique_ptr<broker::Core> core_;
+  std::unique_ptr<broker::MessageReader> reader_;
+  storage::ReadBuffer buffer_;
+
+  WorldModel model_;
+  std::vector<Message> messages_;
+  std::vector<Producer> producers_;
+  std::vector<Verdict> late_;                      // on their way
+  std::vector<Asked> asked_;                       // checks that a producer may still answer
+  std::map<storage::Position, std::int64_t> asked_until_ms_;  // by half message: a snapshot may know it, the log does not
+  std::vector<std::int32_t> known_halves_;         // acknowledged ones
+  std::int32_t last_verdict_on_ = -1;
+  std::map<OffsetKey, std::int64_t> offsets_;      // as of the moment, not all in the log yet
+  std::set<OffsetKey> dirty_offsets_;
+  std::map<std::pair<std::string, std::int32_t>, Lock> locks_;
+  std::vector<WaitingPull> pulls_;
+  bool disk_tight_ = false;
+  bool fires_late_ = false;                        // the disk was full: what was due comes in another order
+  std::int64_t lenient_until_ms_ = 0;
+  std::vector<std::shared_ptr<Answer>> awaited_;   // answers that have not come
+  std::vector<Step> steps_;
+  std::vector<broker::TransactionCheck> checks_;
+  std::size_t next_record_ = 0;                    // of the journal: the turn's first that no step has explained yet
+  storage::Position journal_end_ = 0;
+  storage::Position shown_ = 0;                    // safe position as of the last safe_advanced
+  storage::Position snapshot_at_ = 0;
+  std::int64_t wall_ms_ = 0;                       // the broker's
+  std::uint64_t next_channel_ = 1;
+  std::int32_t next_answer_ = 1;
+  bool closing_ = false;
+  int life_ = 0;
+  bool poisoned_ = false;
+  bool final_read_ = false;
+  std::string violation_;
+  Tallies tallies_{};
+  std::uint64_t fingerprint_ = 0xcbf29ce484222325u;
+  std::string* history_ = nullptr;
+  bool trace_ = false;
+  std::string image_;
+};
+
+}  // namespace halfmoon::testkit
