@@ -19,8 +19,8 @@ constexpr const char* kNames[] = {
     "turns", "records", "processes killed", "power cuts", "failed disk calls", "crashes in recovery", "unsafe batches lost", "answers lost by ASYNC_FLUSH",
     "torn tails", "snapshots", "segments released", "records carried", "clock set forward", "clock set back",
     "half messages", "half messages with a delay", "commits", "rollbacks", "verdicts repeated", "verdicts contrary", "verdicts misnamed", "verdicts of nobody's",
-    "verdicts late", "verdicts after their memory", "unknowns counted", "unknowns ignored", "checks", "checks to another than the sender", "checks again",
-    "checks that waited for a producer", "parked", "resumed", "resumes refused", "producers came", "producers went", "producers restarted", "delayed commits",
+    "verdicts late", "verdicts on what is not retained", "verdicts looked up in the log", "unknowns counted", "unknowns ignored", "checks", "checks to another than the sender", "checks again",
+    "checks that waited for a producer", "parked by count or age", "parked without an answer", "resumed", "resumes refused", "producers came", "producers went", "producers restarted", "delayed commits",
     "delivered",
     "plain messages", "batches", "delayed messages", "fired", "retries", "dead letters", "offsets committed", "topics deleted", "groups deleted", "locks granted",
     "locks refused", "disk full", "pulls that waited"};
@@ -47,6 +47,7 @@ SimulatedWorld::SimulatedWorld(Scenario scenario, std::uint64_t seed) : scenario
   options_.checks_outstanding_max = 1 + static_cast<std::int32_t>(dice_.below(4));
   options_.check_after_ms = 2000 + 1000 * static_cast<std::int64_t>(dice_.below(5));
   options_.check_interval_ms = 5000 + 5000 * static_cast<std::int64_t>(dice_.below(4));
+  options_.check_age_max_ms = dice_.one_in(4) ? 10000 + static_cast<std::int64_t>(dice_.below(60000)) : 0;
   options_.verdicts_remembered = dice_.one_in(4) ? 3 : 1000;
   options_.client_timeout_ms = std::int64_t{1} << 40;
   options_.lock_ms = 5000;
@@ -63,7 +64,7 @@ void SimulatedWorld::fail(const std::string& what) {
 
 void SimulatedWorld::say(const std::string& what) const {
   std::fprintf(stderr, "%d  wall +%lld  mono %lld  %s\n", life_, static_cast<long long>(wall_ms_ - 1'700'000'000'000),
-               static_cast<long long>(const_cast<ManualClock&>(clock_).now().mono_ms), what.c_str());
+               static_cast<long long>(mono_ms()), what.c_str());
 }
 
 void SimulatedWorld::mix(std::uint64_t value) { fingerprint_ = (fingerprint_ ^ value) * 0x100000001b3u + (fingerprint_ >> 29); }
@@ -110,11 +111,14 @@ bool SimulatedWorld::open_once() {
   auto snapshot = store.newest(std::numeric_limits<Position>::max());
   if (!snapshot.ok()) return false;
   Position from = log_->first_position();
+  recovered_from_ = storage::kNoPosition;
   std::int64_t wall = 0;
   if (*snapshot) {
     const Status restored = core_->restore(**snapshot);
     if (!restored.ok()) fail("restoring: " + restored.error().text);
     from = (*snapshot)->position;
+    recovered_from_ = from;
+    snapshot_crc_ = crc32c(as_bytes((*snapshot)->payload));
     wall = load_le<std::int64_t>((*snapshot)->payload.data() + 4);  // behind its version: the broker's clock
   }
   auto expected = std::lower_bound(model_.journal.begin(), model_.journal.end(), from, [](const Record& r, Position p) { return r.position < p; });
@@ -171,23 +175,19 @@ bool SimulatedWorld::open() {
   poisoned_ = false;
   disk_.set_capacity(std::int64_t{1} << 40);
   disk_tight_ = false;
-  const std::string wrong = model_.rebuild(std::numeric_limits<Position>::max(), messages_);
+  const std::string wrong = model_.rebuild(recovered_from_, snapshot_crc_, messages_);
   if (!wrong.empty()) fail("after a restart: " + wrong);
   offsets_.clear();
   dirty_offsets_.clear();
   for (const auto& [group, of_group] : model_.offsets)
     for (const auto& [queue, offset] : of_group) offsets_[{group, queue.first, queue.second}] = offset;
-  for (auto& [position, half] : model_.halves) {
-    // A check that was asked is no record: the half message may be asked about again as the log says, and at the latest when it would have been.
-    if (half.parked) continue;
-    if (const auto it = asked_until_ms_.find(position); it != asked_until_ms_.end()) half.latest_ms = std::max(half.latest_ms, it->second);
-    half.latest_ms = std::max(half.latest_ms, wall_ms_);
-  }
   journal_end_ = log_->end();
   shown_ = journal_end_;
   if (trace_) say("OPEN, end " + std::to_string(shown_));
   next_record_ = model_.journal.size();
   begin();
+  start_wall_ms_ = wall_ms_;
+  start_mono_ms_ = mono_ms();
   const Status started = core_->start();
   if (!started.ok() && !log_->poisoned()) fail("starting: " + started.error().text);
   Step step;
@@ -263,6 +263,7 @@ void SimulatedWorld::crash_somehow() {
 void SimulatedWorld::begin() {
   wall_ms_ = std::max(wall_ms_, clock_.now().wall_ms);
   core_->begin(clock_.now());
+  model_.ahead_ms = book_ms() - wall_ms_;
   tally(Tally::Turns);
 }
 
@@ -305,6 +306,7 @@ void SimulatedWorld::safe_advanced() {
 
 void SimulatedWorld::take_snapshot() {
   const storage::Snapshot snapshot = core_->snapshot();
+  model_.note_snapshot(crc32c(as_bytes(snapshot.payload)), noted_book_ms_);
   flush();
   if (poisoned_ || !log_->sync_written().ok()) {
     poisoned_ = true;
@@ -367,7 +369,6 @@ void SimulatedWorld::settle() {
     }
     if (model_.halves.empty()) break;
     clock_.advance(options_.check_interval_ms + 1);
-    clock_.set_wall(std::max(clock_.now().wall_ms, wall_ms_ + options_.check_interval_ms + 1));
     begin();
     end();
     while (!asked_.empty() && !failed()) {

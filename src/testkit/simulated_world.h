@@ -34,7 +34,7 @@ enum class Tally : std::uint8_t {
   Turns, Records, KilledProcesses, PowerCuts, FailedDiskCalls, CrashesInRecovery, LostUnsafeBatches, LostAsyncAnswers, TornTails, Snapshots,
   SegmentsReleased, RecordsCarried, ClockForward, ClockBack,
   Halves, HalvesDelayed, CommitsApplied, RollbacksApplied, VerdictsRepeated, VerdictsContrary, VerdictsMisnamed, VerdictsOfNobody, VerdictsLate,
-  VerdictsForgotten, UnknownCounted, UnknownIgnored, ChecksSent, ChecksToAnother, ChecksAgain, ChecksWaited, Parked, Resumed, ResumesRefused, ProducersCame,
+  VerdictsForgotten, VerdictsLookedUp, UnknownCounted, UnknownIgnored, ChecksSent, ChecksToAnother, ChecksAgain, ChecksWaited, Parked, ParkedByAge, Resumed, ResumesRefused, ProducersCame,
   ProducersWent, ProducersRestarted, DelayedCommits, Delivered,
   Plain, Batches, Delayed, Fired, Retries, DeadLetters, OffsetsCommitted, TopicsDeleted, GroupsDeleted, LocksGranted, LocksRefused, DiskFull, PullsParked,
   Count
@@ -82,6 +82,7 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
     std::int32_t level = 0;               // SendBack
     bool clean = false;                   // DeleteGroup
     bool awaited = true;
+    std::string only_group;               // Disconnect: the producer left this group only
     broker::ChannelId channel{};
     std::shared_ptr<Answer> answer;
     std::size_t checks_end = 0;           // checks_[..checks_end) were sent by then
@@ -172,7 +173,7 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   bool had_no_room(const Step& step);
   bool lenient() const { return disk_tight_ || wall_ms_ <= lenient_until_ms_; }
   void wants_error(const Step& step, ErrorCode code);
-  void wants_done(const Step& step, storage::Position record, storage::Position latest);
+  void wants_done(const Step& step, storage::Position record, storage::Position latest, std::optional<ErrorCode> wanted = std::nullopt);
   void check_send(Step& step);
   void check_batch(Step& step);
   void check_end_transaction(Step& step);
@@ -190,7 +191,11 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   void read_queues();
   void read_queue(const std::string& topic, std::int32_t queue, const ModelQueue& model);
   void check_extent(const broker::Extent& extent, const ModelEntry& entry, const std::string& topic, std::int32_t queue);
+  std::int64_t book_ms() const { return start_wall_ms_ + mono_ms() - start_mono_ms_; }   // the clock of checks
+  std::int64_t mono_ms() const { return const_cast<ManualClock&>(clock_).now().mono_ms; }
   std::int64_t visible_of(const ModelQueue& queue) const;
+  bool too_old(const ModelHalf& half) const;
+  void note_disconnect(broker::ChannelId channel, const std::string& only_group);
   std::int32_t outstanding(broker::ChannelId channel) const;
   std::string about(const Step& step) const;
 
@@ -227,7 +232,6 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   std::vector<Producer> producers_;
   std::vector<Verdict> late_;                      // on their way
   std::vector<Asked> asked_;                       // checks that a producer may still answer
-  std::map<storage::Position, std::int64_t> asked_until_ms_;  // by half message: a snapshot may know it, the log does not
   std::vector<std::int32_t> known_halves_;         // acknowledged ones
   std::int32_t last_verdict_on_ = -1;
   std::map<OffsetKey, std::int64_t> offsets_;      // as of the moment, not all in the log yet
@@ -245,6 +249,11 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   storage::Position shown_ = 0;                    // safe position as of the last safe_advanced
   storage::Position snapshot_at_ = 0;
   std::int64_t wall_ms_ = 0;                       // the broker's
+  std::int64_t start_wall_ms_ = 0, start_mono_ms_ = 0;
+  std::int64_t noted_book_ms_ = 0;                 // as of the last turn's end
+  std::int64_t unseen_room_until_mono_ms_ = 0;
+  storage::Position recovered_from_ = storage::kNoPosition;
+  std::uint32_t snapshot_crc_ = 0;
   std::uint64_t next_channel_ = 1;
   std::int32_t next_answer_ = 1;
   bool closing_ = false;

@@ -100,7 +100,10 @@ void SimulatedWorld::move_clock() {
     // Exactly to the next thing that is due, or one millisecond before.
     std::int64_t due = wall_ms_ + 1;
     if (!model_.timers.empty() && dice_.one_in(2)) due = model_.timers.begin()->due_ms;
-    else if (!model_.halves.empty()) due = std::max(due, model_.halves.begin()->second.parked ? due : model_.halves.begin()->second.latest_ms);
+    else if (!model_.halves.empty()) {
+      const std::int64_t left = model_.halves.begin()->second.due_ms - book_ms();
+      if (left > 0) clock_.advance(left - static_cast<std::int64_t>(dice_.below(2)));
+    }
     if (due > wall_ms_) clock_.set_wall(due - static_cast<std::int64_t>(dice_.below(2)));
   }
   begin();
@@ -283,6 +286,10 @@ void SimulatedWorld::end_transaction(const Verdict& verdict, std::int32_t messag
   r.from_check = verdict.from_check;
   r.message_id = verdict.message_id;
   r.transaction_id = verdict.transaction_id;
+  const auto looked_up = reader_->forgotten_half(verdict.half_position);  // as the adapter does
+  if (!looked_up.ok()) return fail("the half message at " + std::to_string(verdict.half_position) + " cannot be looked up: " + looked_up.error().text);
+  r.names = looked_up->get();
+  r.looked_up = true;
   tell_verdict(verdict, *step.answer);
   if (step.awaited) {
     core_->end_transaction(r, [this, answer = step.answer](Result<Done>&& result) {
@@ -416,7 +423,9 @@ void SimulatedWorld::producer_comes(std::int32_t program) {
     tally(Tally::ProducersRestarted);
     if (dice_.one_in(2)) {
       core_->channel_closed(known->channel);
+      const broker::ChannelId closed = known->channel;
       producers_.erase(known);
+      note_disconnect(closed, "");
     } else {
       known->program = 0;
     }
@@ -443,6 +452,17 @@ void SimulatedWorld::producer_comes(std::int32_t program) {
   end();
 }
 
+void SimulatedWorld::note_disconnect(broker::ChannelId channel, const std::string& only_group) {
+  Step step;
+  step.kind = Step::Kind::Disconnect;
+  step.channel = channel;
+  step.only_group = only_group;
+  step.answer = new_answer("disconnection", -1);
+  step.answer->given = true;
+  step.checks_end = checks_.size();
+  steps_.push_back(std::move(step));
+}
+
 void SimulatedWorld::producer_goes() {
   if (producers_.empty()) return;
   const std::size_t i = dice_.below(producers_.size());
@@ -453,8 +473,10 @@ void SimulatedWorld::producer_goes() {
   begin();
   if (dice_.one_in(3)) {
     core_->unregister(gone.channel, "program-" + std::to_string(gone.program), gone.group, "");
+    note_disconnect(gone.channel, gone.group);
   } else {
     core_->channel_closed(gone.channel);
+    note_disconnect(gone.channel, "");
   }
   end();
 }

@@ -36,8 +36,11 @@ void SimulatedWorld::take_answer(Answer& answer) {
   if (answer.given) return fail(std::string(answer.of) + " is answered twice");
   answer.given = true;
   mix(static_cast<std::uint64_t>(answer.number) * 64 + (answer.error ? static_cast<std::uint64_t>(answer.error->code) + 1 : 0));
-  if (!answer.error && answer.not_before != storage::kNoPosition && answer.not_before >= log_->safe())
-    fail(std::string(answer.of) + " is acknowledged and the record at " + std::to_string(answer.not_before) + " is not safe");
+  if (answer.not_before != storage::kNoPosition) {  // it had to wait
+    if (answer.not_before >= log_->safe() && !(answer.error && log_->poisoned()))
+      fail(std::string(answer.of) + " is answered and the record at " + std::to_string(answer.not_before) + " is not safe");
+    if (answer.error ? answer.error->code != answer.wanted : answer.wanted.has_value()) fail(std::string(answer.of) + " is answered otherwise than it must be");
+  }
   if (answer.message >= 0 && std::string_view(answer.of) != "verdict") {
     Message& m = messages_[static_cast<std::size_t>(answer.message)];
     m.outcome = answer.error ? Message::Outcome::Refused : Message::Outcome::Ok;
@@ -88,14 +91,16 @@ void SimulatedWorld::wants_error(const Step& step, ErrorCode code) {
 }
 
 /// A success that may come when the record at `record` is safe, and must when the one at `latest` is.
-void SimulatedWorld::wants_done(const Step& step, Position record, Position latest) {
+void SimulatedWorld::wants_done(const Step& step, Position record, Position latest, std::optional<ErrorCode> wanted) {
   Answer& a = *step.answer;
   if (!step.awaited) return;
-  if (a.error) return fail(about(step) + "refused with '" + a.error->text + "'");
+  if (wanted && a.given && !a.error) return fail(about(step) + "accepted, where it should be refused");
+  if (a.error && a.error->code != wanted) return fail(about(step) + "refused with '" + a.error->text + "'");
   if (a.given) {
     if (record >= log_->safe()) fail(about(step) + "acknowledged before it is safe");
     return;
   }
+  a.wanted = wanted;
   a.not_before = record;
   a.latest = latest;
   awaited_.push_back(step.answer);
@@ -142,8 +147,14 @@ void SimulatedWorld::check_step(Step& step) {
     case Step::Kind::Release:
       while (take(RecordType::Carried)) tally(Tally::RecordsCarried);
       return;
+    case Step::Kind::Disconnect:  // whatever it was asked, others are asked at once
+      for (auto& [position, half] : model_.halves) {
+        if (half.asked != step.channel || (!step.only_group.empty() && messages_[static_cast<std::size_t>(half.message)].group != step.only_group)) continue;
+        half.asked = {};
+        half.due_ms = book_ms();
+      }
+      return;
     case Step::Kind::Heartbeat:
-    case Step::Kind::Disconnect:
     case Step::Kind::Tick: return;
   }
 }
@@ -220,11 +231,8 @@ void SimulatedWorld::check_end_transaction(Step& step) {
     return wants_error(step, ErrorCode::NotFound);
   }
   const bool may_be_forgotten = v.half_position < model_.forgettable;
-  if (ended->second.number + options_.verdicts_remembered < model_.verdicts) {
-    tally(Tally::VerdictsForgotten);
-    return wants_error(step, ErrorCode::NotFound);
-  }
   if (may_be_forgotten && step.awaited && step.answer->error && step.answer->error->code == ErrorCode::NotFound) return tally(Tally::VerdictsForgotten);
+  if (ended->second.number + options_.verdicts_remembered < model_.verdicts) tally(Tally::VerdictsLookedUp);
   if (!names(ended->second.message, ended->second.half_offset)) return wants_error(step, ErrorCode::InvalidArgument);
   if (v.verdict == broker::Verdict::Unknown) {
     tally(Tally::UnknownIgnored);
@@ -232,10 +240,14 @@ void SimulatedWorld::check_end_transaction(Step& step) {
   }
   if ((v.verdict == broker::Verdict::Commit) != ended->second.committed) {
     tally(Tally::VerdictsContrary);
-    return wants_error(step, ErrorCode::IllegalOperation);
+    return wants_done(step, ended->second.verdict, journal_end_ - 1, ErrorCode::IllegalOperation);
   }
   tally(Tally::VerdictsRepeated);
   wants_done(step, ended->second.verdict, journal_end_ - 1);
+}
+
+bool SimulatedWorld::too_old(const ModelHalf& half) const {
+  return options_.check_age_max_ms > 0 && book_ms() - half.created_ms >= options_.check_age_max_ms;
 }
 
 void SimulatedWorld::check_unknown(const Step& step, Position position) {
@@ -250,7 +262,7 @@ void SimulatedWorld::check_unknown(const Step& step, Position position) {
   }
   if (r->half != position) return fail(about(step) + "another answer is counted");
   tally(Tally::UnknownCounted);
-  if (answered < options_.check_max) return;
+  if (answered < options_.check_max && !too_old(half)) return;
   const Record* parked = take(RecordType::Parked);
   if (parked && parked->half == position) return tally(Tally::Parked);
   if (!disk_tight_) fail(about(step) + "the last answered check does not park it");
@@ -286,9 +298,19 @@ void SimulatedWorld::check_tick() {
     tally(Tally::Fired);
   }
   if (!lenient() && (model_.timers.empty() || model_.timers.begin()->due_ms > wall_ms_)) fires_late_ = false;
-  // What was asked an interval ago and not answered is asked again.
-  for (auto& [position, half] : model_.halves)
-    if (!half.parked && half.asked != broker::ChannelId{} && half.latest_ms <= wall_ms_) half.asked = {};
+  // What was asked an interval ago and not answered is asked again, or parked if it is too old for that.
+  std::vector<std::pair<std::int64_t, Position>> due;
+  for (const auto& [position, half] : model_.halves)
+    if (!half.parked && half.asked != broker::ChannelId{} && half.due_ms <= book_ms()) due.emplace_back(half.due_ms, position);
+  std::sort(due.begin(), due.end());
+  for (const auto& [at, position] : due) {
+    ModelHalf& half = model_.halves.find(position)->second;
+    half.asked = {};
+    if (!too_old(half)) continue;
+    const Record* r = take(RecordType::Parked);
+    if (r ? r->half != position : !disk_tight_) return fail("a half message that is too old and not answered for is not parked");
+    if (r) tally(Tally::ParkedByAge);
+  }
   while (next_record_ < model_.journal.size() && model_.journal[next_record_].type == RecordType::Offsets) {
     check_offsets_record(model_.journal[next_record_]);
     if (failed() || !take(RecordType::Offsets)) return;
@@ -312,8 +334,8 @@ void SimulatedWorld::check_sent(std::size_t from, std::size_t to) {
     ModelHalf& half = it->second;
     const Message& m = messages_[static_cast<std::size_t>(half.message)];
     if (half.parked) return fail(what + "that is parked");
-    if (wall_ms_ < half.not_before_ms) return fail(what + std::to_string(half.not_before_ms - wall_ms_) + " ms too early");
-    if (half.asked != broker::ChannelId{} && wall_ms_ < half.latest_ms) return fail(what + "while another is to answer");
+    if (half.asked != broker::ChannelId{}) return fail(what + "while another is to answer");
+    if (book_ms() < half.due_ms) return fail(what + std::to_string(half.due_ms - book_ms()) + " ms too early");
     if (c.half_offset != half.half_offset || c.times != half.answered) return fail(what + "with a wrong offset or count");
     const auto live = [&](broker::ChannelId channel) {
       return std::any_of(producers_.begin(), producers_.end(), [&](const Producer& p) { return p.channel == channel && p.group == m.group; });
@@ -325,13 +347,11 @@ void SimulatedWorld::check_sent(std::size_t from, std::size_t to) {
       return fail(what + "does not go to its sender, who is there");
     tally(Tally::ChecksSent);
     if (!by_sender) tally(Tally::ChecksToAnother);
-    if (half.latest_ms < wall_ms_) tally(Tally::ChecksWaited);
+    if (half.due_ms < book_ms()) tally(Tally::ChecksWaited);
     if (half.checked) tally(Tally::ChecksAgain);
     half.checked = true;
     half.asked = c.channel;
-    half.not_before_ms = half.latest_ms = wall_ms_ + options_.check_interval_ms;
-    std::int64_t& until = asked_until_ms_[c.half_position];
-    until = std::max(until, half.latest_ms);
+    half.due_ms = book_ms() + options_.check_interval_ms;
     asked_.push_back({half.message, c.half_position, c.half_offset});
     mix(static_cast<std::uint64_t>(c.half_position) * 31 + static_cast<std::uint64_t>(c.channel));
     tell_asked(half.message);
@@ -340,8 +360,10 @@ void SimulatedWorld::check_sent(std::size_t from, std::size_t to) {
 
 /// Whatever is due is asked about as soon as somebody can be asked.
 void SimulatedWorld::check_nothing_waits() {
+  noted_book_ms_ = book_ms();
+  if (mono_ms() < unseen_room_until_mono_ms_) return;
   for (const auto& [position, half] : model_.halves) {
-    if (half.parked || half.asked != broker::ChannelId{} || half.latest_ms > wall_ms_) continue;
+    if (half.parked || half.asked != broker::ChannelId{} || half.due_ms > book_ms()) continue;
     const std::string& group = messages_[static_cast<std::size_t>(half.message)].group;
     for (const Producer& p : producers_)
       if (p.group == group && outstanding(p.channel) < options_.checks_outstanding_max)
@@ -351,13 +373,13 @@ void SimulatedWorld::check_nothing_waits() {
 
 /// The broker wakes up in time for what comes next.
 void SimulatedWorld::check_alarm() {
-  std::int64_t due_ms = std::numeric_limits<std::int64_t>::max();
-  if (!model_.timers.empty()) due_ms = model_.timers.begin()->due_ms;
+  std::int64_t left_ms = std::numeric_limits<std::int64_t>::max();
+  if (!model_.timers.empty() && !fires_late_) left_ms = std::max<std::int64_t>(0, model_.timers.begin()->due_ms - wall_ms_);
   for (const auto& [position, half] : model_.halves)
-    if (!half.parked && half.latest_ms > wall_ms_ && half.not_before_ms == half.latest_ms) due_ms = std::min(due_ms, half.latest_ms);
-  if (due_ms == std::numeric_limits<std::int64_t>::max() || fires_late_) return;
+    if (!half.parked && half.due_ms > book_ms()) left_ms = std::min(left_ms, half.due_ms - book_ms());
+  if (left_ms == std::numeric_limits<std::int64_t>::max()) return;
   const std::int64_t wake = core_->next_due_mono_ms();
-  if (wake > clock_.now().mono_ms + std::max<std::int64_t>(0, due_ms - wall_ms_)) fail("the broker would sleep over what is due at " + std::to_string(due_ms) + ": it wakes at " + std::to_string(wake) + " of its clock, now " + std::to_string(clock_.now().mono_ms) + ", wall " + std::to_string(wall_ms_));
+  if (wake > mono_ms() + left_ms) fail("the broker would sleep " + std::to_string(wake - mono_ms()) + " ms, and something is due in " + std::to_string(left_ms));
 }
 
 void SimulatedWorld::check_answers_given() {

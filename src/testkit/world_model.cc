@@ -2,7 +2,6 @@
 #include "testkit/world_model.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace halfmoon::testkit {
 
@@ -10,7 +9,6 @@ using storage::Position;
 using storage::RecordType;
 
 namespace {
-constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 constexpr const char* kParkedTopic = "TRANS_CHECK_MAX_TIME_TOPIC";
 }  // namespace
 
@@ -77,8 +75,9 @@ std::string WorldModel::apply(const Record& r, const std::vector<Message>& messa
       return {};
     case RecordType::Half: {
       bodies[r.position] = r.message;
-      const std::int64_t due = r.wall_ms + messages[static_cast<std::size_t>(r.message)].first_check_ms;
-      halves[r.position] = {.message = r.message, .half_offset = r.queue_offset, .created_ms = r.wall_ms, .not_before_ms = due, .latest_ms = due};
+      const std::int64_t created = r.wall_ms + ahead_ms;
+      halves[r.position] = {.message = r.message, .half_offset = r.queue_offset, .created_ms = created,
+                            .due_ms = created + messages[static_cast<std::size_t>(r.message)].first_check_ms};
       if (r.queue_offset != next_half_offset++) return "a half message with a number that is not the next";
       return {};
     }
@@ -87,7 +86,7 @@ std::string WorldModel::apply(const Record& r, const std::vector<Message>& messa
       const auto it = halves.find(r.half);
       if (it == halves.end() || it->second.parked) return "a check's answer about no pending half message";
       if (r.number != ++it->second.answered) return "answers are counted wrongly";
-      it->second.not_before_ms = it->second.latest_ms = r.wall_ms + check_interval_ms;
+      it->second.due_ms = r.wall_ms + ahead_ms + check_interval_ms;
       it->second.asked = {};
       return {};
     }
@@ -95,7 +94,7 @@ std::string WorldModel::apply(const Record& r, const std::vector<Message>& messa
       const auto it = halves.find(r.half);
       if (it == halves.end() || it->second.parked) return "parked, what is not pending";
       it->second.parked = true;
-      it->second.latest_ms = kNever;
+      it->second.asked = {};
       return enter(kParkedTopic, 0, r.queue_offset, {r.position, it->second.message, r.wall_ms, 0});
     }
     case RecordType::Resumed: {
@@ -103,7 +102,7 @@ std::string WorldModel::apply(const Record& r, const std::vector<Message>& messa
       if (it == halves.end() || !it->second.parked) return "resumed, what is not parked";
       it->second.parked = false;
       it->second.answered = 0;
-      it->second.not_before_ms = it->second.latest_ms = r.wall_ms;
+      it->second.due_ms = r.wall_ms + ahead_ms;
       return {};
     }
     case RecordType::Reference: return apply_reference(r, messages);
@@ -148,22 +147,43 @@ std::string WorldModel::apply(const Record& r, const std::vector<Message>& messa
   return "a record of type " + std::to_string(static_cast<int>(r.type)) + ", which nobody asked for";
 }
 
-std::string WorldModel::rebuild(Position end, const std::vector<Message>& messages) {
-  while (!journal.empty() && journal.back().batch_end > end) journal.pop_back();
-  std::vector<Record> kept = std::move(journal);
-  const Position released_before = released, forgettable_before = forgettable;
-  const std::int64_t interval = check_interval_ms;
-  *this = WorldModel();
-  check_interval_ms = interval;
-  std::string wrong;
-  for (const Record& r : kept) {
-    wrong = apply(r, messages);
-    if (!wrong.empty()) break;
+void WorldModel::note_snapshot(std::uint32_t checksum, std::int64_t now_ms) {
+  std::map<Position, Times>& times = snapshots[checksum];
+  times.clear();
+  for (const auto& [at, half] : halves) {
+    const bool waits_for_its_time = !half.parked && half.due_ms > now_ms;
+    times[at] = {half.created_ms - ahead_ms, (waits_for_its_time ? half.due_ms : half.created_ms) - ahead_ms};
   }
-  journal = std::move(kept);
-  forgettable = forgettable_before;
+}
+
+std::string WorldModel::rebuild(Position snapshot, std::uint32_t checksum, const std::vector<Message>& messages) {
+  WorldModel fresh;
+  fresh.journal = std::move(journal);
+  fresh.forgettable = forgettable;
+  fresh.check_interval_ms = check_interval_ms;
+  fresh.snapshots = std::move(snapshots);
+  const Position released_before = released;
+  *this = std::move(fresh);
+  const auto known = snapshots.find(checksum);
+  bool behind = snapshot == storage::kNoPosition;
+  if (!behind && known == snapshots.end()) return "a snapshot that nobody took";
+  std::string wrong;
+  for (std::size_t i = 0; i <= journal.size(); i++) {
+    if (!behind && (i == journal.size() || journal[i].position >= snapshot)) {
+      behind = true;
+      for (auto& [at, half] : halves) {
+        const auto times = known->second.find(at);
+        if (times == known->second.end()) return "a snapshot does not know the half message at " + std::to_string(at);
+        half.created_ms = times->second.created_ms;
+        half.due_ms = times->second.due_ms;
+      }
+    }
+    if (i == journal.size()) break;
+    wrong = apply(journal[i], messages);
+    if (!wrong.empty()) return wrong;
+  }
   release(released_before);
-  return wrong;
+  return {};
 }
 
 void WorldModel::release(Position boundary) {

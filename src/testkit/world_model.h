@@ -55,6 +55,7 @@ struct Answer {
   bool given = false;
   storage::Position not_before = storage::kNoPosition;  // a success must not come before the record there is safe
   storage::Position latest = storage::kNoPosition;      // and must come when the one there is
+  std::optional<ErrorCode> wanted;     // not success, but this refusal
   std::optional<broker::SendResult> result;
   std::optional<Error> error;
 };
@@ -99,12 +100,11 @@ struct ModelQueue {
 struct ModelHalf {
   std::int32_t message = -1;
   std::int64_t half_offset = 0;
-  std::int64_t created_ms = 0;
+  std::int64_t created_ms = 0;         // by the clock of checks
   bool parked = false;
   std::int32_t answered = 0;
   // of the moment
-  std::int64_t not_before_ms = 0;      // no check before
-  std::int64_t latest_ms = 0;          // due by then
+  std::int64_t due_ms = 0;             // the next check, by the clock of checks
   broker::ChannelId asked{};
   bool checked = false;                // in this life
 };
@@ -143,11 +143,20 @@ class WorldModel {
   storage::Position forgettable = 0;                                              // verdicts on half messages below may be forgotten
 
   std::int64_t check_interval_ms = 0;
+  std::int64_t ahead_ms = 0;                                                      // the clock of checks minus the wall clock
+
+  /// Times of half messages that a snapshot knows: the clocks of a life are no records.
+  struct Times {
+    std::int64_t created_ms = 0, due_ms = 0;
+  };
+  std::map<std::uint32_t, std::map<storage::Position, Times>> snapshots;          // by the snapshot's checksum, then by half message
 
   /// Does what the record says. Returns what is impossible about it, or "".
   std::string apply(const Record& record, const std::vector<Message>& messages);
-  /// As after a crash that left the log's beginning up to `end`: forgets later records, and all that is not in the log.
-  std::string rebuild(storage::Position end, const std::vector<Message>& messages);
+  /// Notes what a snapshot at the end of the log holds; `now_ms` by the clock of checks.
+  void note_snapshot(std::uint32_t checksum, std::int64_t now_ms);
+  /// As after a start from the snapshot at `snapshot` (none: kNoPosition) and the records behind it: forgets all that is not in the log.
+  std::string rebuild(storage::Position snapshot, std::uint32_t checksum, const std::vector<Message>& messages);
   /// Retention took everything below.
   void release(storage::Position boundary);
   /// The record at the position, or null.
