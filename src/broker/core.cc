@@ -81,6 +81,7 @@ void Core::begin(Now now) {
   // Store times never go backwards within a log (docs/formats/log.md); offset search relies on it.
   impl_->now.wall_ms = std::max(impl_->now.wall_ms, now.wall_ms);
   impl_->now.mono_ms = std::max(impl_->now.mono_ms, now.mono_ms);
+  impl_->log.note_time(impl_->now.wall_ms);
 }
 
 void Core::end() {

@@ -117,6 +117,8 @@ class Log {
   Result<Reservation> reserve(RecordType type, std::uint32_t payload_bytes, Claim claim = Claim::Ordinary);
   /// Seals the reserved record: checksum and padding.
   void finish();
+  /// What time it is. A batch that the end of its segment closes carries it; all others are given theirs by close_batch.
+  void note_time(std::int64_t wall_ms);
   /// Ends the open batch, if any; from now on flush() may write it. Returns the end of the log.
   Position close_batch(std::int64_t wall_ms);
   Position end() const;          // where the next record will be, or the next batch's header

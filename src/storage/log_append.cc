@@ -128,6 +128,8 @@ void Log::finish() {
   log.finished_end.store(log.next, std::memory_order_release);
 }
 
+void Log::note_time(std::int64_t wall_ms) { impl_->last_wall_ms = std::max(impl_->last_wall_ms, wall_ms); }
+
 Position Log::close_batch(std::int64_t wall_ms) {
   HM_CHECK(impl_->reserved == kNoPosition);
   return impl_->close_batch(wall_ms);

@@ -328,5 +328,18 @@ TEST(LogAppend, BadOptionsAreRefused) {
   }
 }
 
+/// A start takes its clock from the batches; one with an old time under new records set it back.
+TEST(LogAppend, ABatchThatTheEndOfItsSegmentClosesCarriesTheNotedTime) {
+  World world({.segment_bytes = 64 << 10, .first_segment_bytes = 16 << 10, .ring_bytes = 64 << 10});
+  world.open();
+  world.append("at the fixture's time");
+  world.log->note_time(world.wall_ms + 5000);
+  ASSERT_TRUE(world.add(text(4000, 1)).ok());
+  ASSERT_TRUE(world.add(text(14000, 2)).ok());  // does not fit any more: the batch ends, and the next one begins in the next segment
+  const auto segments = world.log->segments();
+  ASSERT_EQ(segments.size(), 2u);
+  EXPECT_EQ(segments[0].last_write_wall_ms, world.wall_ms + 5000);
+}
+
 }  // namespace
 }  // namespace halfmoon::storage

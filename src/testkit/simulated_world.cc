@@ -185,9 +185,9 @@ bool SimulatedWorld::open() {
   shown_ = journal_end_;
   if (trace_) say("OPEN, end " + std::to_string(shown_));
   next_record_ = model_.journal.size();
-  begin();
   start_wall_ms_ = wall_ms_;
   start_mono_ms_ = mono_ms();
+  begin();
   const Status started = core_->start();
   if (!started.ok() && !log_->poisoned()) fail("starting: " + started.error().text);
   Step step;
@@ -333,6 +333,7 @@ void SimulatedWorld::release() {
   end();
   flush();
   if (poisoned_ || failed() || !release.ok() || release->drop_before <= log_->first_position()) return;
+  tell_released();
   model_.forgettable = std::max(model_.forgettable, release->drop_before);
   model_.release(release->drop_before);
   if (!log_->sync_written().ok()) {

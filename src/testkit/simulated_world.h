@@ -159,6 +159,7 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   void delay_properties(Message& m, std::string& text);
   std::optional<Verdict> any_verdict();
   void misname(Verdict& v);
+  void change_a_name(Verdict& v);
   std::string any_topic();
   std::shared_ptr<Answer> new_answer(const char* of, std::int32_t message);
   void take_answer(Answer& answer);
@@ -205,6 +206,7 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   void tell_answer(const Answer& answer);
   void tell_asked(std::int32_t message);
   void tell_read(const model::MessageFields& f);
+  void tell_released();
   void tell_queue(const std::string& topic, std::int32_t queue, std::int64_t min, std::int64_t max);
 
   // broker::Outbound, broker::TopicListener

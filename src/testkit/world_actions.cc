@@ -328,7 +328,13 @@ std::optional<Verdict> SimulatedWorld::any_verdict() {
 }
 
 void SimulatedWorld::misname(Verdict& v) {
-  v.misnamed = true;
+  const Verdict right = v;
+  change_a_name(v);
+  v.misnamed = v.half_position != right.half_position || v.half_offset != right.half_offset || v.group != right.group ||
+               v.message_id != right.message_id || v.transaction_id != right.transaction_id;
+}
+
+void SimulatedWorld::change_a_name(Verdict& v) {
   const Message& other = messages_[dice_.below(messages_.size())];
   switch (dice_.below(7)) {
     case 0: v.group = v.group == "PG1" ? "PG2" : "PG1"; return;

@@ -152,7 +152,7 @@ void SimulatedWorld::tell_sent(std::int32_t number) {
 }
 
 void SimulatedWorld::tell_verdict(const Verdict& v, const Answer& answer) {
-  if (!history_ || v.misnamed || v.message < 0) return;
+  if (!history_ || v.misnamed || v.message < 0 || v.verdict == broker::Verdict::Unknown) return;
   Line("verdict").add("n", answer.number).add("id", id_of(v.message)).add("kind", code_of(v.verdict)).add("how", v.from_check ? "check" : "sender")
       .add("at", wall_ms_).add("life", life_).to(*history_);
 }
@@ -160,16 +160,16 @@ void SimulatedWorld::tell_verdict(const Verdict& v, const Answer& answer) {
 void SimulatedWorld::tell_answer(const Answer& answer) {
   if (!history_ || answer.message < 0) return;
   const bool refused = answer.error.has_value();
-  const int code = !refused ? 0 : answer.error->code == ErrorCode::IllegalOperation ? 604 : 1;
+  const int code = !refused ? 0 : answer.error->code == ErrorCode::IllegalOperation ? 604 : answer.error->code == ErrorCode::Io ? 10 : 1;
   Line line(std::string_view(answer.of) == "verdict" ? "verdict answered" : "sent");
-  line.add("n", answer.number).add("id", id_of(answer.message)).add("code", code).add("at", wall_ms_);
+  line.add("n", answer.number).add("id", id_of(answer.message)).add("code", code).add("at", mono_ms());
   if (answer.result) line.add("offset", answer.result->queue_offset);
   line.to(*history_);
 }
 
 void SimulatedWorld::tell_asked(std::int32_t message) {
   if (!history_) return;
-  Line("asked").add("id", id_of(message)).add("at", wall_ms_).add("life", life_).to(*history_);
+  Line("asked").add("id", id_of(message)).add("at", mono_ms()).add("life", life_).to(*history_);
 }
 
 void SimulatedWorld::tell_read(const model::MessageFields& f) {
@@ -177,6 +177,10 @@ void SimulatedWorld::tell_read(const model::MessageFields& f) {
   Line("read").add("topic", f.topic).add("queue", f.queue_id).add("offset", f.queue_offset).add("position", f.position).add("store_ms", f.store_ms)
       .add("body", f.body.substr(0, f.body.find('|'))).add("crc", crc32c(as_bytes(f.body))).raw("props", properties_json(f.properties)).add("at", wall_ms_)
       .add("life", life_).add("final", final_read_ ? 1 : 0).to(*history_);
+}
+
+void SimulatedWorld::tell_released() {
+  if (history_) Line("released").add("at", wall_ms_).to(*history_);
 }
 
 void SimulatedWorld::tell_queue(const std::string& topic, std::int32_t queue, std::int64_t min, std::int64_t max) {
