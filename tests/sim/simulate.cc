@@ -35,6 +35,7 @@ constexpr const char* kHelp = R"(halfmoon_simulate: lives of the broker's core, 
   --twice                        run every seed twice and compare the files, answers and deliveries of both
   --histories FILE               also write the histories of SYNC_FLUSH seeds, for tests/sim/check_histories.py (one process)
   --trace                        print what happens, with --seed
+  --stop                         end with the first failure
   --no-coverage                  do not fail where an event never occurred
 
 A broken promise is printed with its seed; that seed runs the same everywhere. The last line is "N passed, N failed": seeds, and one more if
@@ -67,6 +68,7 @@ struct Options {
   bool twice = false;
   bool coverage = true;
   bool trace = false;
+  bool stop = false;
   std::string corpus, histories;
 };
 
@@ -99,7 +101,7 @@ void work(const Options& options, Board& board, unsigned process) {
   const std::uint64_t end = options.from + options.seeds;
   for (;;) {
     const std::uint64_t seed = board.next.fetch_add(1);
-    if (seed >= end) return;
+    if (seed >= end || (options.stop && board.failed > 0)) return;
     board.running[process] = seed + 1;
     run_seed(options, board, seed);
     board.running[process] = 0;
@@ -185,6 +187,7 @@ Options parse(int argc, char** argv) {
     else if (arg == "--jobs") o.jobs = static_cast<unsigned>(std::min<std::uint64_t>(64, std::max<std::uint64_t>(1, number(value()))));
     else if (arg == "--corpus") o.corpus = value();
     else if (arg == "--histories") o.histories = value();
+    else if (arg == "--stop") o.stop = true;
     else if (arg == "--trace") o.trace = true;
     else if (arg == "--twice") o.twice = true;
     else if (arg == "--no-coverage") o.coverage = false;
