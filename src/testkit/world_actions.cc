@@ -409,7 +409,9 @@ void SimulatedWorld::resume(std::optional<Position> wanted) {
   step.value = position;
   step.answer = new_answer("resume", -1);
   begin();
-  core_->resume_transaction(position, [this, answer = step.answer](Result<Done>&& result) {
+  const broker::OperatorRequest request{
+      .half_position = position, .unique_key = {}, .operator_name = "operator", .reason = "resumed", .channel = {}, .address = {}};
+  core_->resume_transaction(request, [this, answer = step.answer](Result<Done>&& result) {
     if (!result.ok()) answer->error = std::move(result).error();
     take_answer(*answer);
   });

@@ -55,7 +55,7 @@ void SimulatedWorld::enter_journal(const storage::RecordView& view, Position bat
       if (!v) return bad();
       r.half = v->half;
       r.commit = v->commit;
-      r.source = v->source;
+      r.source = static_cast<std::uint8_t>(v->source);
       r.queue_offset = v->queue_offset;
       r.due_ms = v->due_ms;
       r.wall_ms = v->wall_ms;
@@ -84,6 +84,21 @@ void SimulatedWorld::enter_journal(const storage::RecordView& view, Position bat
       r.wall_ms = p->wall_ms;
       break;
     }
+    case RecordType::Asked: {
+      const auto a = broker::decode_asked(view.payload);
+      if (!a) return bad();
+      r.half = a->half;
+      break;
+    }
+    case RecordType::Refused: {
+      const auto f = broker::decode_refused(view.payload);
+      if (!f) return bad();
+      r.half = f->half;
+      break;
+    }
+    case RecordType::Client:
+      if (!broker::decode_client(view.payload)) return bad();
+      break;
     case RecordType::Reference: {
       const auto f = broker::decode_reference(view.payload);
       if (!f) return bad();

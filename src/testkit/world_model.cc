@@ -105,6 +105,12 @@ std::string WorldModel::apply(const Record& r, const std::vector<Message>& messa
       it->second.due_ms = r.wall_ms + ahead_ms;
       return {};
     }
+    case RecordType::Asked: {  // who was asked: history only
+      const auto it = halves.find(r.half);
+      return it == halves.end() || it->second.parked ? "asked about no pending half message" : "";
+    }
+    case RecordType::Refused: return halves.contains(r.half) ? "a contrary verdict without a first one" : "";
+    case RecordType::Client: return {};
     case RecordType::Reference: return apply_reference(r, messages);
     case RecordType::Fire: return apply_fire(r);
     case RecordType::Offsets:
