@@ -309,7 +309,9 @@ TEST_F(Transaction, AHalfMessageSentOneWayIsRefused) {
       core->send(r, [&](Result<broker::SendResult>&& result) { sent = std::move(result); });
     });
     EXPECT_EQ(sent.ok(), !one_way);
-    if (one_way) EXPECT_NE(sent.error().text.find("cannot be sent one-way"), std::string::npos);
+    if (one_way) {
+      EXPECT_NE(sent.error().text.find("cannot be sent one-way"), std::string::npos);
+    }
   }
   EXPECT_EQ(core->counters().halves_pending, 1);
 }
