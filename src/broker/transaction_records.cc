@@ -6,6 +6,8 @@
 namespace halfmoon::broker {
 namespace {
 
+constexpr std::uint16_t kNothingBefore = 1;  // flag of a VERDICT: `previous` is left out, as most are the first that happens to their half message
+
 std::string_view cut(std::string_view text, std::size_t bytes_max) { return text.substr(0, bytes_max); }
 
 void put_length(Writer& w, std::string_view text) { w.le(static_cast<std::uint16_t>(text.size())); }
@@ -24,12 +26,12 @@ std::string encode(const VerdictRecord& r) {
   w.le(static_cast<std::uint8_t>(r.source));
   put_length(w, name);
   put_length(w, reason);
-  w.le(std::uint16_t{0});
+  w.le(r.previous == kFirstEvent ? kNothingBefore : std::uint16_t{0});
   w.le(r.queue_offset);
   w.le(r.due_ms);
   w.le(r.wall_ms);
   if (r.previous == kShortForm) return out;
-  w.le(r.previous);
+  if (r.previous != kFirstEvent) w.le(r.previous);
   w.le(r.by);
   w.text(name);
   w.text(reason);
@@ -45,18 +47,20 @@ std::optional<VerdictRecord> decode_verdict(Bytes payload) {
   r.source = static_cast<VerdictSource>(in.le<std::uint8_t>());
   const auto name_bytes = in.le<std::uint16_t>();
   const auto reason_bytes = in.le<std::uint16_t>();
-  in.reserved<std::uint16_t>();
+  const auto flags = in.le<std::uint16_t>();
   r.queue_offset = in.le<std::int64_t>();
   r.due_ms = in.le<std::int64_t>();
   r.wall_ms = in.le<std::int64_t>();
-  in.expect((verdict == 1 || verdict == 2) && known(r.source) && name_bytes <= kOperatorBytesMax && reason_bytes <= kReasonBytesMax);
+  in.expect((verdict == 1 || verdict == 2) && known(r.source) && name_bytes <= kOperatorBytesMax && reason_bytes <= kReasonBytesMax && flags <= kNothingBefore);
   if (in.ok() && in.left() == 0) {
-    in.expect(name_bytes == 0 && reason_bytes == 0);
+    in.expect(name_bytes == 0 && reason_bytes == 0 && flags == 0);
     r.previous = kShortForm;
     return whole(in, r);
   }
-  r.previous = in.le<std::int64_t>();
-  in.expect(r.previous >= kUnrecorded);
+  if (flags != kNothingBefore) {
+    r.previous = in.le<std::int64_t>();
+    in.expect(r.previous >= kUnrecorded && r.previous != kFirstEvent);
+  }
   r.by = in.le<std::int64_t>();
   r.operator_name = in.text(name_bytes);
   r.reason = in.text(reason_bytes);

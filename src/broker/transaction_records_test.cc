@@ -30,11 +30,19 @@ TEST(TransactionRecords, VerdictsNameWhoAndWhy) {
   EXPECT_EQ(read->by, 72);
   EXPECT_EQ(read->operator_name, "eve");
   EXPECT_EQ(read->reason, "ticket 4711");
-  expect_whole(payload, decode_verdict, 40);
+  expect_whole(payload, decode_verdict);
+  v.previous = kFirstEvent;  // takes no room
+  const std::string first = encode(v);
+  EXPECT_EQ(first.size() + 8, payload.size());
+  EXPECT_EQ(decode_verdict(as_bytes(first))->previous, kFirstEvent);
+  expect_whole(first, decode_verdict);
+  const std::string nameless = encode(VerdictRecord{.half = 8, .commit = true, .queue_offset = 3, .wall_ms = 7, .previous = 80, .by = 72});
+  expect_whole(nameless, decode_verdict, 40);
 }
 
 TEST(TransactionRecords, ThoseOfEarlierBuildsAreReadAndSayThatNothingCameBefore) {
-  const std::string verdict = encode(VerdictRecord{.half = 8, .commit = false, .source = VerdictSource::Check, .queue_offset = -1, .wall_ms = 7});
+  const std::string verdict =
+      encode(VerdictRecord{.half = 8, .commit = false, .source = VerdictSource::Check, .queue_offset = -1, .wall_ms = 7, .previous = 80});
   ASSERT_TRUE(decode_verdict(old_form(verdict, 40)).has_value());
   EXPECT_EQ(decode_verdict(old_form(verdict, 40))->previous, kShortForm);
   EXPECT_EQ(decode_verdict(old_form(verdict, 40))->source, VerdictSource::Check);

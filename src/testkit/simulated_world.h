@@ -168,6 +168,7 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   // world_checks.cc, world_journal.cc: what must be true
   void read_journal();
   void enter_journal(const storage::RecordView& view, storage::Position batch_end, std::int64_t batch_wall_ms);
+  void skip_history();
   const Record* take(storage::RecordType type);
   void check_turn();
   void check_step(Step& step);

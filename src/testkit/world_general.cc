@@ -139,6 +139,7 @@ void SimulatedWorld::check_admin(Step& step) {
       break;
     case Step::Kind::DeleteGroup:
       if (!model_.groups.contains(step.group)) return wants_done(step, -1, journal_end_ - 1);
+      skip_history();
       while (next_record_ < model_.journal.size() && model_.journal[next_record_].type == RecordType::Offsets) {
         check_offsets_record(model_.journal[next_record_]);
         if (failed() || !take(RecordType::Offsets)) return;
