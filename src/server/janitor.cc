@@ -94,6 +94,9 @@ void Janitor::snapshot(Now now) {
     prepare_segment(meanwhile);
     sync(meanwhile);
   });
+  if (store_.snapshots->disk_failed())
+    hooks_.poisoned("a snapshot could not be written (" + written.error().text + "), and a disk that fails one sync may have lost what others wrote; repair the "
+                    "disk and restart the broker, which then recovers all that was acknowledged");
   if (!written.ok()) log_event(LogLevel::Warn, "snapshot.failed", {{"error", written.error().text}, {"consequence", "the next start replays more of the log"}});
   snapshot_ms_ = now.mono_ms;
   pending_snapshot_.reset();

@@ -24,6 +24,7 @@ inline constexpr std::size_t kSnapshotHeaderBytes = 48;
 std::string snapshot_name(Position position);
 std::optional<Position> snapshot_position(std::string_view name);
 std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, const SnapshotDraft& snapshot);
+std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, const Snapshot& snapshot);
 
 /// Corrupt, naming the file, if anything in it is wrong; `store_id` null: of whatever store.
 Result<Snapshot> read_snapshot(Disk& disk, const std::string& name, const std::array<std::byte, 16>* store_id);

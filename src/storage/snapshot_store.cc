@@ -27,6 +27,12 @@ Result<std::vector<std::string>> snapshots_on(Disk& disk) {
   return names;  // sorted: by position
 }
 
+SnapshotDraft draft_of(const Snapshot& snapshot) {
+  SnapshotDraft draft(snapshot.position);
+  draft.take(snapshot.payload);
+  return draft;
+}
+
 }  // namespace
 
 std::string snapshot_name(Position position) {
@@ -56,6 +62,10 @@ std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, co
   front.le(kSnapshotVersion);
   front.le(crc);
   return header + checked;
+}
+
+std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, const Snapshot& snapshot) {
+  return encode_snapshot_header(store_id, draft_of(snapshot));
 }
 
 Result<Snapshot> read_snapshot(Disk& disk, const std::string& name, const std::array<std::byte, 16>* store_id) {
@@ -118,9 +128,7 @@ Status SnapshotStore::write_out(File& file, const SnapshotDraft& snapshot, const
 }
 
 Status SnapshotStore::write(const Snapshot& snapshot) {
-  SnapshotDraft draft(snapshot.position);
-  draft.take(snapshot.payload);
-  return write(draft);
+  return write(draft_of(snapshot));
 }
 
 Status SnapshotStore::write(const SnapshotDraft& snapshot, const std::function<void()>& pause) {
@@ -131,12 +139,16 @@ Status SnapshotStore::write(const SnapshotDraft& snapshot, const std::function<v
     HM_TRY(const auto, file, disk_.open(temporary, OpenMode::CreateNew, Caching::Cached));
     const Status wrote = write_out(*file, snapshot, pause);
     if (!wrote.ok()) {
+      disk_failed_ = disk_failed_ || wrote.error().code == ErrorCode::Io;
       static_cast<void>(disk_.remove(temporary));  // gives the space back; the next write does it otherwise
       return wrote;
     }
   }
   HM_TRY_STATUS(disk_.rename(temporary, snapshot_name(snapshot.position())));
-  HM_TRY_STATUS(disk_.sync_directory());
+  if (const Status synced = disk_.sync_directory(); !synced.ok()) {
+    disk_failed_ = disk_failed_ || synced.error().code == ErrorCode::Io;
+    return synced;
+  }
   HM_TRY(const auto, names, snapshots_on(disk_));
   for (std::size_t i = 0; i + kKept < names.size(); i++) HM_TRY_STATUS(disk_.remove(names[i]));
   return Done{};

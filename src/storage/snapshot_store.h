@@ -28,6 +28,9 @@ class SnapshotStore {
   /// leaves the disk to the writes that somebody waits for; may be empty.
   Status write(const SnapshotDraft& snapshot, const std::function<void()>& pause = {});
   Status write(const Snapshot& snapshot);
+  /// True after a write or a sync had failed for another reason than lack of space: what other files had on its way to the disk may be lost as well, and
+  /// nobody would be told (a drive that fails a flush may drop its whole cache, and succeed the next time).
+  bool disk_failed() const { return disk_failed_; }
   /// The newest valid one at or below `end`; invalid ones are skipped with a warning in the log. nullopt: replay everything.
   Result<std::optional<Snapshot>> newest(Position end);
 
@@ -36,6 +39,7 @@ class SnapshotStore {
 
   Disk& disk_;
   std::array<std::byte, 16> store_id_;
+  bool disk_failed_ = false;
 };
 
 Snapshot joined(const SnapshotDraft& draft);

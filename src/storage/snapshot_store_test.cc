@@ -106,6 +106,20 @@ TEST_F(SnapshotStoreTest, WhateverFailsTheOlderOneStays) {
   }
 }
 
+TEST_F(SnapshotStoreTest, AFailedWriteOrSyncIsRememberedAndAFullDiskIsNot) {
+  for (const auto call : {SimDisk::Call::Write, SimDisk::Call::Sync, SimDisk::Call::SyncDirectory}) {
+    SimDisk disk;
+    SnapshotStore store(disk, id(1));
+    disk.set_capacity(10);
+    EXPECT_EQ(store.write({.position = 8, .payload = "full"}).error().code, ErrorCode::DiskFull);
+    disk.set_capacity(1 << 20);
+    EXPECT_FALSE(store.disk_failed());
+    disk.fail({.call = call, .nth = 1});
+    EXPECT_EQ(store.write({.position = 16, .payload = "failing"}).error().code, ErrorCode::Io);
+    EXPECT_TRUE(store.disk_failed());
+  }
+}
+
 TEST_F(SnapshotStoreTest, AFullDiskIsReportedAndLeavesNoTemporary) {
   disk_.set_capacity(100);
   EXPECT_EQ(store_.write({.position = 8, .payload = std::string(1000, 'x')}).error().code, ErrorCode::DiskFull);
