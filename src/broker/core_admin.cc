@@ -30,8 +30,7 @@ void Core::put_topic(const model::TopicConfig& config, Reply<Done> reply) {
   Impl& s = *impl_;
   if (auto valid = s.may_write(); !valid.ok()) return reply(std::move(valid));
   if (auto valid = model::validate_topic(config.name); !valid.ok()) return reply(std::move(valid));
-  constexpr std::int32_t kQueuesMax = 65536;
-  if (config.read_queues < 0 || config.write_queues < 0 || config.queues() < 1 || config.queues() > kQueuesMax)
+  if (config.read_queues < 0 || config.write_queues < 0 || config.queues() < 1 || config.queues() > kTopicQueuesMax)
     return reply(Error{ErrorCode::InvalidArgument, "a topic has between 1 and 65536 queues, not " + std::to_string(config.queues())});
   if (auto valid = may_keep(config.attributes); !valid.ok()) return reply(std::move(valid));
   const Topic* known = s.find_topic(config.name);

@@ -19,6 +19,7 @@ std::uint32_t refused_on_record(std::uint32_t refused) { return refused <= kRefu
 
 /// A time that can be added to and subtracted from others.
 bool is_time(std::int64_t ms) { return ms > -(1LL << 47) && ms < 1LL << 47; }
+constexpr std::size_t kQueueBytes = 16;  // of one without messages: its two ends
 
 void put_text(Writer& w, std::string_view text) {
   w.le(static_cast<std::uint32_t>(text.size()));
@@ -193,6 +194,7 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     const auto config = decode_topic(as_bytes(get_text(in)));
     if (!config) return corrupt("topic");
+    if (in.left() / kQueueBytes < static_cast<std::size_t>(config->queues())) return corrupt("queues");  // before memory is taken for them
     Topic& topic = apply_topic(*config);
     const auto queue_count = in.le<std::uint32_t>();
     for (std::uint32_t q = 0; q < queue_count && in.ok(); q++) {

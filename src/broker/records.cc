@@ -142,6 +142,7 @@ std::optional<model::TopicConfig> decode_topic(Bytes payload) {
   model::TopicConfig c;
   c.read_queues = in.le<std::int32_t>();
   c.write_queues = in.le<std::int32_t>();
+  in.expect(c.read_queues >= 0 && c.read_queues <= kTopicQueuesMax && c.write_queues >= 0 && c.write_queues <= kTopicQueuesMax);
   c.permission = in.le<std::int32_t>();
   c.sys_flag = in.le<std::int32_t>();
   c.order = in.flag();

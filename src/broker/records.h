@@ -113,6 +113,7 @@ struct CarriedRecord {
   Bytes payload;
 };
 
+inline constexpr std::int32_t kTopicQueuesMax = 65536;   // of a topic, to read or to write
 inline constexpr std::size_t kDelayedPrefixBytes = 8;  // due time before the image of a DELAYED record
 
 std::string encode(const VerdictRecord& r);

@@ -44,6 +44,17 @@ TEST(Records, FlagsAreZeroOrOne) {
   EXPECT_FALSE(decode_group_deleted(as_bytes(with(deleted, 0, 2))));
 }
 
+TEST(Records, ATopicHasNoMoreQueuesThanItMayBeGiven) {  // found by fuzzing: memory for two thousand million queues
+  model::TopicConfig topic;
+  topic.name = "T";
+  topic.read_queues = topic.write_queues = kTopicQueuesMax;
+  EXPECT_TRUE(decode_topic(as_bytes(encode(topic))));
+  topic.write_queues++;
+  EXPECT_FALSE(decode_topic(as_bytes(encode(topic))));
+  topic.write_queues = -1;
+  EXPECT_FALSE(decode_topic(as_bytes(encode(topic))));
+}
+
 TEST(Records, AttributesStandInOrderAndOnce) {
   model::TopicConfig topic;
   topic.name = "T";

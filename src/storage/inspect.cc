@@ -57,6 +57,7 @@ Status verify_segment(const SegmentCatalog& catalog, std::size_t index, Verifica
   const Position end = newest ? segment.limit() : catalog.end_of(index);
   HM_TRY(const auto, file, v.disk.open(segment_name(segment.first), OpenMode::Read, Caching::Cached));
   BatchScanner scanner(*file, segment);
+  v.epoch = std::max(v.epoch, segment.epoch);  // as recovery does
   v.report.end = segment.first;
   while (v.report.end < end) {
     HM_TRY(const auto, batch, scanner.next(v.report.end, end));

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <span>
+
 #include "storage/log_fixture.h"
+#include "storage/segment.h"
 #include "storage/snapshot_store.h"
 #include "testkit/seeded_random.h"
 #include "testkit/sim_disk.h"
@@ -124,6 +127,27 @@ TEST(Inspect, DumpStopsAtDamage) {
   Filled world;
   world.disk.corrupt("00000000000000000000.seg", 4096 + 60, "?");
   EXPECT_EQ(dump_log(world.disk, 0, [](const RecordView&) { return true; }).error().code, ErrorCode::Corrupt);
+}
+
+TEST(Inspect, KnowsTheEpochOfASegmentsHeader) {  // found by fuzzing: recovery refused what verify called sound
+  Filled world;
+  const std::string name = segment_name(0);
+  std::string block = world.disk.content(name).substr(0, kSegmentHeaderBytes);
+  SegmentHeader header = *decode_segment_header(as_bytes(block));
+  header.epoch = 1;
+  encode_segment_header(header, std::as_writable_bytes(std::span(block)));
+  world.disk.corrupt(name, 0, block);
+  EXPECT_TRUE(world.verify().damage.empty());
+  const Position last = world.end;
+  for (Position first = 0; first < last; first += 16 << 10) {
+    block = world.disk.content(segment_name(first)).substr(0, kSegmentHeaderBytes);
+    header = *decode_segment_header(as_bytes(block));
+    header.epoch = 5;
+    encode_segment_header(header, std::as_writable_bytes(std::span(block)));
+    world.disk.corrupt(segment_name(first), 0, block);
+  }
+  EXPECT_FALSE(world.verify().damage.empty());
+  EXPECT_FALSE(world.try_open().ok());
 }
 
 }  // namespace
