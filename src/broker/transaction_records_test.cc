@@ -81,7 +81,7 @@ TEST(TransactionRecords, AskedClientAndRefused) {
 
 TEST(TransactionRecords, TextsAreCutAtTheirLimits) {
   const std::string payload = encode(VerdictRecord{.half = 8, .commit = true, .source = VerdictSource::Operator, .operator_name = std::string_view(), .reason = {}});
-  EXPECT_EQ(payload.size(), 56u);
+  EXPECT_EQ(payload.size(), 48u);
   const std::string name(300, 'n'), reason(70000, 'r');
   const std::string cut = encode(VerdictRecord{.half = 8, .commit = true, .source = VerdictSource::Operator, .operator_name = name, .reason = reason});
   ASSERT_TRUE(decode_verdict(as_bytes(cut)).has_value());

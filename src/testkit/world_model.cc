@@ -103,6 +103,7 @@ std::string WorldModel::apply(const Record& r, const std::vector<Message>& messa
       it->second.parked = false;
       it->second.answered = 0;
       it->second.due_ms = r.wall_ms + ahead_ms;
+      it->second.created_ms = it->second.due_ms;  // its age counts from here
       return {};
     }
     case RecordType::Asked: {  // who was asked: history only
