@@ -284,7 +284,12 @@ void SimulatedWorld::check_resume(Step& step) {
   const auto half = model_.halves.find(step.value);
   if (half == model_.halves.end() || !half->second.parked) {
     tally(Tally::ResumesRefused);
-    return wants_error(step, half == model_.halves.end() ? ErrorCode::NotFound : ErrorCode::IllegalOperation);
+    if (half != model_.halves.end()) return wants_error(step, ErrorCode::IllegalOperation);
+    const auto ended = model_.ended.find(step.value);
+    if (ended == model_.ended.end()) return wants_error(step, ErrorCode::NotFound);
+    const bool newest = ended->second.number + options_.verdicts_remembered >= model_.verdicts && step.value >= model_.forgettable;
+    const bool said_to_be_forgotten = !newest && step.answer->error && step.answer->error->code == ErrorCode::NotFound;
+    return wants_error(step, said_to_be_forgotten ? ErrorCode::NotFound : ErrorCode::IllegalOperation);
   }
   const Record* r = take(RecordType::Resumed);
   if (!r || r->half != step.value) {
