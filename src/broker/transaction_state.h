@@ -24,7 +24,7 @@ struct HalfTransition {
   HalfOutcome outcome;
 };
 
-/// The whole table (docs/architecture.md, "The transaction table"); pure.
+/// The whole table (docs/transactions.md, "States"); pure.
 constexpr HalfTransition next_state(HalfState state, HalfEvent event) {
   using S = HalfState;
   using O = HalfOutcome;

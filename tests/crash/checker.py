@@ -5,6 +5,7 @@ import collections
 
 COMMIT, ROLLBACK, UNKNOWN = 8, 12, 0
 ADDED = {"MSG_REGION", "TRACE_ON", "CLUSTER", "UNIQ_KEY", "__transactionId__", "RETRY_TOPIC", "ORIGIN_MESSAGE_ID"}
+COMMIT_TIME = "__transactionCommitTime__"  # on what was a half message only
 REMOVED = {"TRAN_MSG", "DELAY", "TIMER_DELAY_MS", "PGROUP"}
 LATE_CHECK_MS = 3000  # a check that was on its way when the verdict was acknowledged has arrived by then
 STORED_MAYBE = (10, 11, 12)
@@ -138,7 +139,8 @@ def check(history):
 def check_content(m, seen, violated, what, also_removed):
     if seen.body != m.body:
         violated("C1", m.life, f"{what} has another body than was sent")
-    kept = {k: v for k, v in seen.props.items() if k in m.props or k not in ADDED}
+    added = ADDED | {COMMIT_TIME} if m.kind == "half" else ADDED
+    kept = {k: v for k, v in seen.props.items() if k in m.props or k not in added}
     want = {k: v for k, v in m.props.items() if k not in REMOVED | also_removed or k in kept}
     if kept != want:
         wrong = sorted(k for k in set(kept) | set(want) if kept.get(k) != want.get(k))
@@ -155,6 +157,10 @@ def check_due(m, from_ms, delay_ms, seen, violated, what):
 
 def check_half(m, here, history, violated):
     commits = [v for v in m.verdicts if v.kind == COMMIT]
+    for seen in (h[3] for h in here):
+        told = seen.props.get(COMMIT_TIME)
+        if told is not None and not (told.isdigit() and min((v.sent_ms for v in commits), default=0) - 1 <= int(told) <= seen.store_ms):
+            violated("C9", m.life, f"{m.id} says it was committed at {told}; the commit was sent at {min((v.sent_ms for v in commits), default=None)}, it was stored at {seen.store_ms}")
     committed, rolled_back = m.accepted(COMMIT), m.accepted(ROLLBACK)
     said = ", ".join(f"{'commit' if v.kind == COMMIT else 'rollback'} by {v.how} in life {v.life}: {'no answer' if v.code is None else v.code}" for v in m.verdicts)
     if here and not commits:

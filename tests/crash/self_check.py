@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows that the checker can fail: a history as a faultless broker gives it has no violations, and each of these faults put into it has
 the violation it must have."""
-from checker import COMMIT, ROLLBACK, History, Message, Verdict, check, check_same
+from checker import COMMIT, COMMIT_TIME, ROLLBACK, History, Message, Verdict, check, check_same
 from remoting import Record
 
 GROUP, RETRY, DEAD = "G", "%RETRY%G", "%DLQ%G"
@@ -40,7 +40,7 @@ class Story:
                 h.offset = None
                 h.verdicts = [Verdict(kind, "sender", code, self.now, self.now + 5, life, "") for kind, code in verdicts]
                 if verdicts and verdicts[0] == (COMMIT, 0):
-                    self.put("X", 0, h)
+                    self.put("X", 0, h, props={**h.props, COMMIT_TIME: str(self.now)})
             for what, value in (("commit", 2 + life), ("query", 2 + life)):
                 self.history.offsets.append((GROUP, "P", 0, what, value, True, life))
             back = self.queues["P", 0][life][1]
@@ -288,6 +288,19 @@ def early_timer(s):
 def early_commit_of_a_delayed_half(s):
     m = s.half((COMMIT, 0), (COMMIT, 0))
     m.delay_ms = 60_000
+
+
+@fault("C9")
+def commit_time_after_it_was_stored(s):
+    r, m = s.queues["X", 0][0]
+    s.queues["X", 0][0] = r._replace(properties={**r.properties, COMMIT_TIME: str(r.store_ms + 1)}), m
+    s.renumber("X", 0)
+
+
+@fault("C1")
+def commit_time_of_a_plain_message(s):
+    r, m = s.queues["P", 0][0]
+    s.queues["P", 0][0] = r._replace(properties={**r.properties, COMMIT_TIME: "1"}), m
 
 
 @fault("C9")
