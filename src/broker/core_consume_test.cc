@@ -9,6 +9,27 @@ using Names = std::vector<std::string>;
 
 class Consume : public CoreFixture {};
 
+TEST_F(Consume, WhatIsSafeIsShownAndWhatCameAfterItIsNot) {
+  send("T", "a");
+  auto_flush = false;
+  const auto send_late = [&](std::string_view body) {
+    broker::SendRequest r;
+    r.topic = "T";
+    r.queue_id = 0;
+    r.body = body;
+    core->send(r, [](Result<broker::SendResult>&&) {});
+  };
+  turn([&] { send_late("b"); });
+  ASSERT_TRUE(log->flush().ok());
+  core->begin(clock.now());
+  send_late("c");  // stored in the same queue before the core hears that "b" is safe
+  core->safe_advanced();
+  core->end();
+  EXPECT_EQ(bodies("T"), (Names{"a", "b"}));
+  flush();
+  EXPECT_EQ(bodies("T"), (Names{"a", "b", "c"}));
+}
+
 TEST_F(Consume, PullWaitsForAMessageAndGetsIt) {
   send("T", "first");
   const auto got = pull_later("T", 1, 15000);

@@ -64,8 +64,6 @@ OTHERS = [
      '  if (!synced.ok() && !mutant("failed sync forgiven")) return poison(synced.error());\n'),
     ("send answered before it is safe", "src/broker/core_append.cc", "  waiting_sends.push({position, std::move(reply), std::move(result)});\n",
      '  if (mutant("send answered before it is safe")) return reply(std::move(result));\n  waiting_sends.push({position, std::move(reply), std::move(result)});\n'),
-    ("shown before it is safe", "src/broker/core_append.cc", "  if (end > queue.visible && queue.index.at(end - 1).position < safe) {",
-     '  if (end > queue.visible && (mutant("shown before it is safe") || queue.index.at(end - 1).position < safe)) {'),
     ("answer never given", "src/broker/core_append.cc", "  while (!waiting_dones.empty() && waiting_dones.front().position < safe) {",
      '  while (!mutant("answer never given") && !waiting_dones.empty() && waiting_dones.front().position < safe) {'),
     ("timer a millisecond early", "src/broker/core_schedule.cc", "timers.front().due_ms <= now.wall_ms; n++) {",
