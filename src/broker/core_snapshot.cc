@@ -240,6 +240,7 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
     const auto state = static_cast<HalfState>(in.le<std::uint8_t>());
     if (!in.ok()) break;
     if (h.group >= book.group_count() || !topic_of(h.topic) || !topic_of(h.topic)->queue(h.queue_id)) return corrupt("half message");
+    if (h.half_offset < 0 || (state != HalfState::Pending && state != HalfState::Parked)) return corrupt("half message");
     const HalfSlot slot = book.add(h);
     book.set_answered(slot, answered);
     book.set_last_event(slot, last_event);
@@ -261,7 +262,7 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
       e.refused = in.le<std::uint32_t>();
       if (!is_time(e.created_ms) || e.refused != refused_on_record(e.refused)) return corrupt("ended half message");
     }
-    if (e.group >= book.group_count()) return corrupt("ended half message");
+    if (e.group >= book.group_count() || e.half_offset < 0 || (e.state != HalfState::Committed && e.state != HalfState::RolledBack)) return corrupt("ended half message");
     ended.put(position, e);
     if (version < 2) verdicts.put(e.half_offset, e.state, e.last_event);
   }

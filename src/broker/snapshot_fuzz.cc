@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Snapshots: a file whose checksum is wrong is never taken; whatever payload stands behind a right one is either refused by name or restored to
 // tables that a snapshot writes and reads again unchanged, and with which the core runs.
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -121,7 +122,9 @@ HM_FUZZ_TARGET() {
   }
   const storage::Snapshot written = first.core->snapshot();
   Broker second;
-  HM_CHECK(second.core->restore(written).ok());
+  const Status again = second.core->restore(written);
+  if (!again.ok()) std::fprintf(stderr, "what the core wrote is refused: %s\n", again.error().text.c_str());
+  HM_CHECK(again.ok());
   HM_CHECK(second.core->snapshot().payload == written.payload);
   run(first);
 }

@@ -159,14 +159,14 @@ void expect_whole(const Files& files, const RecordView& record) {
 }
 
 struct Start {
+  std::unique_ptr<testkit::SeededRandom> random = std::make_unique<testkit::SeededRandom>(11);  // the log keeps a reference
   std::unique_ptr<Log> log;
   Result<RecoveryReport> report = Error{};
   Found found;
 };
 Start start(testkit::SimDisk& disk, const Files& files) {
-  testkit::SeededRandom random{11};
   Start started;
-  auto opened = Log::open(disk, random, kOptions);
+  auto opened = Log::open(disk, *started.random, kOptions);
   if (!opened.ok()) {
     started.report = opened.error();
     return started;
