@@ -222,6 +222,7 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
   }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) book.group_id(get_text(in));
   next_half_offset = in.le<std::int64_t>();
+  storage::Position newest_half = storage::kNoPosition;
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     NewHalf h;
     h.position = in.le<std::int64_t>();
@@ -240,7 +241,8 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
     const auto state = static_cast<HalfState>(in.le<std::uint8_t>());
     if (!in.ok()) break;
     if (h.group >= book.group_count() || !topic_of(h.topic) || !topic_of(h.topic)->queue(h.queue_id)) return corrupt("half message");
-    if (h.half_offset < 0 || (state != HalfState::Pending && state != HalfState::Parked)) return corrupt("half message");
+    if (h.position <= newest_half || h.half_offset < 0 || (state != HalfState::Pending && state != HalfState::Parked)) return corrupt("half message");
+    newest_half = h.position;
     const HalfSlot slot = book.add(h);
     book.set_answered(slot, answered);
     book.set_last_event(slot, last_event);
