@@ -74,6 +74,15 @@ void ClientRegistry::beat_producer(const Heartbeat& beat, const std::string& gro
   member.info = beat.client;
 }
 
+bool ClientRegistry::renew_producer(std::string_view group, ChannelId channel, std::int64_t mono_ms) {
+  const auto producers = producers_.find(group);
+  if (producers == producers_.end()) return false;
+  const auto member = producers->second.members.find(channel);
+  if (member == producers->second.members.end()) return false;
+  renew_seat(member->second.seat, mono_ms);
+  return true;
+}
+
 bool ClientRegistry::beat_consumer(const Heartbeat& beat, const ConsumerData& data, std::int64_t mono_ms) {
   ConsumerGroup& group = consumers_.try_emplace(data.group).first->second;
   group.type = data.type;
@@ -127,6 +136,7 @@ void ClientRegistry::renew_seat(SeatRef seat, std::int64_t mono_ms) {
 }
 
 void ClientRegistry::client_came(const std::string& client_id, ChannelId channel) {
+  if (client_id.empty()) return;  // not known yet: nobody can be addressed by it
   auto& channels = channels_of_client_[client_id];
   const auto it = std::find_if(channels.begin(), channels.end(), [channel](const auto& entry) { return entry.first == channel; });
   if (it == channels.end()) {
@@ -140,6 +150,7 @@ void ClientRegistry::client_came(const std::string& client_id, ChannelId channel
 // ----------------------------------------------------------------------------------------------------------- leaving
 
 void ClientRegistry::client_went(const std::string& client_id, ChannelId channel) {
+  if (client_id.empty()) return;
   const auto client = channels_of_client_.find(client_id);
   HM_CHECK(client != channels_of_client_.end());
   auto& channels = client->second;
@@ -296,14 +307,14 @@ std::vector<ClientInfo> ClientRegistry::producers(std::string_view group) const 
 
 const ClientInfo* ClientRegistry::client(ChannelId channel) const {
   const auto seats = seats_of_channel_.find(channel);
-  if (seats == seats_of_channel_.end() || seats->second.empty()) return nullptr;
-  const Seat& seat = *seats->second.front();
-  if (seat.side == Side::Producer) {
-    const auto group = producers_.find(seat.group);
-    return group == producers_.end() ? nullptr : &group->second.members.at(channel).info;
+  if (seats == seats_of_channel_.end()) return nullptr;
+  const ClientInfo* found = nullptr;
+  for (const SeatRef& seat : seats->second) {
+    const Members& members = seat->side == Side::Producer ? producers_.find(seat->group)->second.members : consumers_.find(seat->group)->second.members;
+    found = &members.at(channel).info;
+    if (!found->client_id.empty()) break;  // by another group it may not be named yet
   }
-  const auto group = consumers_.find(seat.group);
-  return group == consumers_.end() ? nullptr : &group->second.members.at(channel).info;
+  return found;
 }
 
 bool ClientRegistry::has_producers(std::string_view group) const { return producers_.contains(group); }

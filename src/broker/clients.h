@@ -29,6 +29,8 @@ class ClientRegistry {
   /// must be told to rebalance: a new channel, or a topic added to or removed from the group's subscriptions (specification 3.4, HEART_BEAT).
   /// Broadcasting groups share nothing out and are never among them, here and below.
   std::vector<std::string> heartbeat(const Heartbeat& beat, std::int64_t mono_ms);
+  /// A sign of life of a producer that is not a heartbeat. False: it is none of the group.
+  bool renew_producer(std::string_view group, ChannelId channel, std::int64_t mono_ms);
   /// These return the consumer groups that lost a member, also those that are now gone. A group may be empty: no such side. The channel tells who
   /// leaves; the client id is not compared, as at RocketMQ.
   std::vector<std::string> unregister(ChannelId channel, std::string_view client_id, std::string_view producer_group, std::string_view consumer_group);

@@ -363,6 +363,36 @@ TEST_F(ClientRegistryTest, RenamedProducerIsFoundByItsNewName) {
   EXPECT_EQ(clients_.channel_of_client("b"), channel(1));
 }
 
+TEST_F(ClientRegistryTest, ClientWithoutANameIsNobodysReplyTarget) {
+  const auto unnamed = [](std::uint64_t channel) {
+    Heartbeat beat;
+    beat.channel = ChannelId{channel};
+    beat.producer_groups = {"P"};
+    return beat;
+  };
+  clients_.heartbeat(unnamed(1), 0);
+  clients_.heartbeat(unnamed(2), 0);
+  EXPECT_EQ(clients_.channel_of_client(""), std::nullopt);
+  EXPECT_TRUE(clients_.is_producer("P", ChannelId{1}));
+  clients_.channel_closed(ChannelId{1});
+  EXPECT_FALSE(clients_.is_producer("P", ChannelId{1}));
+  EXPECT_EQ(clients_.producer_count(), 1);
+}
+
+TEST_F(ClientRegistryTest, RenewalOfAProducerIsASignOfLife) {
+  Heartbeat beat;
+  beat.channel = ChannelId{1};
+  beat.producer_groups = {"P"};
+  clients_.heartbeat(beat, 0);
+  EXPECT_TRUE(clients_.renew_producer("P", ChannelId{1}, 900));
+  EXPECT_FALSE(clients_.renew_producer("P", ChannelId{2}, 900));
+  EXPECT_FALSE(clients_.renew_producer("Q", ChannelId{1}, 900));
+  clients_.expire(1900, 1000);
+  EXPECT_TRUE(clients_.is_producer("P", ChannelId{1}));
+  clients_.expire(1901, 1000);
+  EXPECT_FALSE(clients_.is_producer("P", ChannelId{1}));
+}
+
 TEST_F(ClientRegistryTest, ConsumersAreNotFoundAsReplyTargets) {
   consume(1, "a", "g");
   EXPECT_EQ(clients_.channel_of_client("a"), std::nullopt);

@@ -159,6 +159,76 @@ TEST_F(Transaction, SenderIsAskedFirstThenOthersOfItsGroup) {
   EXPECT_EQ(outbound.checks.at(1).channel, static_cast<broker::ChannelId>(1));
 }
 
+TEST_F(Transaction, WhoeverSendsAHalfMessageIsAskedBeforeItsFirstHeartbeat) {
+  half("T", "of-a-life-before");
+  advance(6000);
+  EXPECT_TRUE(outbound.checks.empty());
+  const auto h = half("T", "h", {}, 4);
+  ASSERT_EQ(outbound.checks.size(), 1u);  // what waited for a producer, at once
+  EXPECT_EQ(outbound.checks[0].channel, static_cast<broker::ChannelId>(4));
+  advance(6000);
+  ASSERT_EQ(outbound.checks.size(), 2u);
+  EXPECT_EQ(outbound.checks[1].half_position, h.position);
+  EXPECT_EQ(outbound.checks[1].channel, static_cast<broker::ChannelId>(4));
+}
+
+TEST_F(Transaction, SenderWithoutAHeartbeatIsNamedByItsAddressUntilItNamesItself) {
+  half("T", "h", {}, 4);
+  const auto unnamed = core->producer_connections("PG");
+  ASSERT_TRUE(unnamed.ok());
+  ASSERT_EQ(unnamed->size(), 1u);
+  EXPECT_EQ(unnamed->at(0).client_id, "");
+  EXPECT_EQ(unnamed->at(0).remote_address, "0.0.0.0:0");  // what the fixture's sends come from
+  EXPECT_EQ(unnamed->at(0).language, "OTHER");
+  producer(4);
+  const auto named = core->producer_connections("PG");
+  ASSERT_TRUE(named.ok());
+  ASSERT_EQ(named->size(), 1u);
+  EXPECT_EQ(named->at(0).client_id, "producer-4");
+}
+
+TEST_F(Transaction, SenderWithoutAHeartbeatLeavesLikeAnyProducer) {
+  const auto waits = [&] { return !core->producer_connections("PG").ok(); };
+  half("T", "a", {}, 4);
+  disconnect(4);
+  EXPECT_TRUE(waits());
+  half("T", "b", {}, 5);
+  turn([&] { core->unregister(static_cast<broker::ChannelId>(5), "", "PG", ""); });
+  EXPECT_TRUE(waits());
+  half("T", "c", {}, 6);
+  advance(options.client_timeout_ms - 1);
+  half("T", "d", {}, 6);  // a sign of life
+  advance(options.client_timeout_ms);
+  EXPECT_FALSE(waits());
+  advance(1000);
+  EXPECT_TRUE(waits());
+}
+
+TEST_F(Transaction, SenderThatTheLimitsKeepOutHasItsHalfMessageStoredAndOthersAsked) {
+  options.memberships_per_connection_max = 1;
+  options.memberships_max = 2;
+  restart();
+  producer(4, "Another");
+  half("T", "a", {}, 4);  // its connection is full
+  EXPECT_FALSE(core->producer_connections("PG").ok());
+  half("T", "b", {}, 5);
+  half("T", "c", {}, 6);  // everything is full
+  const auto producers = core->producer_connections("PG");
+  ASSERT_TRUE(producers.ok());
+  EXPECT_EQ(producers->size(), 1u);
+  advance(6000);
+  EXPECT_EQ(outbound.checks.size(), 3u);
+  for (const auto& check : outbound.checks) EXPECT_EQ(check.channel, static_cast<broker::ChannelId>(5));
+}
+
+TEST_F(Transaction, SenderThatNamedItselfForAnotherGroupIsKnownByThatName) {
+  producer(4, "Another");
+  half("T", "h", {}, 4);
+  const auto producers = core->producer_connections("PG");
+  ASSERT_TRUE(producers.ok());
+  EXPECT_EQ(producers->at(0).client_id, "producer-4");
+}
+
 TEST_F(Transaction, OnlyAnsweredChecksCountAndTheLastParksTheMessageWhole) {
   producer(1);
   const auto h = half("T", "h", {}, 1);

@@ -364,6 +364,25 @@ Status Core::Impl::may_join(const Heartbeat& beat) const {
   return Done{};
 }
 
+void Core::Impl::note_half_sender(const SendRequest& request, std::string_view producer_group) {
+  if (request.channel == ChannelId{} || clients.renew_producer(producer_group, request.channel, now.mono_ms)) return;
+  Heartbeat beat;
+  beat.channel = request.channel;
+  beat.producer_groups.emplace_back(producer_group);
+  if (const ClientInfo* known = clients.client(request.channel)) beat.client = *known;
+  else beat.client = {.client_id = {}, .language = "OTHER", .version = 0, .remote_address = model::to_string(request.born_host)};
+  // If it may not join, the message is stored all the same, and others of the group are asked; the sender's own heartbeat hears why.
+  if (model::validate_group(beat.producer_groups.front()).ok() && may_join(beat).ok()) join(beat);
+}
+
+void Core::Impl::join(const Heartbeat& beat) {
+  tell_consumers(clients.heartbeat(beat, now.mono_ms));
+  if (clients_due_mono_ms == kNever) clients_due_mono_ms = now.mono_ms + options.client_timeout_ms;
+  // Half messages that found nobody to ask are asked about now.
+  for (const std::string& group : beat.producer_groups)
+    if (const auto known_group = book.find_group(group)) dispatch_checks_to(*known_group, beat.channel);
+}
+
 Status Core::heartbeat(const Heartbeat& beat) {
   Impl& s = *impl_;
   if (auto joins = s.may_join(beat); !joins.ok()) {
@@ -386,11 +405,7 @@ Status Core::heartbeat(const Heartbeat& beat) {
     known.consumers.push_back(consumer);
   }
   for (const std::string& group : beat.producer_groups) HM_TRY_STATUS(model::validate_group(group));
-  s.tell_consumers(s.clients.heartbeat(known, s.now.mono_ms));
-  if (s.clients_due_mono_ms == kNever) s.clients_due_mono_ms = s.now.mono_ms + s.options.client_timeout_ms;
-  // Half messages that found nobody to ask are asked about now.
-  for (const std::string& group : beat.producer_groups)
-    if (const auto known_group = s.book.find_group(group)) s.dispatch_checks_to(*known_group, beat.channel);
+  s.join(known);
   return Done{};
 }
 

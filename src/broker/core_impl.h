@@ -325,6 +325,11 @@ struct Core::Impl {
   void apply_offset(const OffsetItem& item);
   Result<Queue*> queue_for(QueueRef ref, Topic** topic = nullptr);
   Status may_join(const Heartbeat& beat) const;
+  /// Registers, and asks new producers about what waits for one. The groups exist, and the limits let the client in.
+  void join(const Heartbeat& beat);
+  /// Whoever sent a half message is a producer of its group from then on: its heartbeat may be half a minute away, after a restart of the broker for
+  /// one. Its client id stays empty until then, unless the connection has named it for another group.
+  void note_half_sender(const SendRequest& request, std::string_view producer_group);
   void tell_consumers(const std::vector<std::string>& groups_changed);
 
   // ---- core_replay.cc

@@ -199,6 +199,7 @@ void Core::Impl::store_message(const SendRequest& request, Reply<SendResult> rep
     p.known.producer_group = producer_group;
     add_half(result.position, f, p.known, size, *p.topic, request.channel);
     count.halves++;
+    note_half_sender(request, p.known.producer_group);
   }
   count.messages_in++;
   count.bytes_in += static_cast<std::int64_t>(request.body.size());

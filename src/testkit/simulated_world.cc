@@ -20,7 +20,7 @@ constexpr const char* kNames[] = {
     "torn tails", "snapshots", "segments released", "records carried", "clock set forward", "clock set back",
     "half messages", "half messages with a delay", "commits", "rollbacks", "verdicts repeated", "verdicts contrary", "verdicts misnamed", "verdicts of nobody's",
     "verdicts late", "verdicts on what is not retained", "verdicts looked up in the log", "unknowns counted", "unknowns ignored", "checks", "checks to another than the sender", "checks again",
-    "checks that waited for a producer", "parked by count or age", "parked without an answer", "resumed", "resumes refused", "producers came", "producers went", "producers restarted", "delayed commits",
+    "checks that waited for a producer", "parked by count or age", "parked without an answer", "resumed", "resumes refused", "producers came", "producers by sending", "producers went", "producers restarted", "delayed commits",
     "delivered",
     "plain messages", "batches", "delayed messages", "fired", "retries", "dead letters", "offsets committed", "topics deleted", "groups deleted", "locks granted",
     "locks refused", "disk full", "pulls that waited"};

@@ -34,7 +34,7 @@ enum class Tally : std::uint8_t {
   Turns, Records, KilledProcesses, PowerCuts, FailedDiskCalls, CrashesInRecovery, LostUnsafeBatches, LostAsyncAnswers, TornTails, Snapshots,
   SegmentsReleased, RecordsCarried, ClockForward, ClockBack,
   Halves, HalvesDelayed, CommitsApplied, RollbacksApplied, VerdictsRepeated, VerdictsContrary, VerdictsMisnamed, VerdictsOfNobody, VerdictsLate,
-  VerdictsForgotten, VerdictsLookedUp, UnknownCounted, UnknownIgnored, ChecksSent, ChecksToAnother, ChecksAgain, ChecksWaited, Parked, ParkedByAge, Resumed, ResumesRefused, ProducersCame,
+  VerdictsForgotten, VerdictsLookedUp, UnknownCounted, UnknownIgnored, ChecksSent, ChecksToAnother, ChecksAgain, ChecksWaited, Parked, ParkedByAge, Resumed, ResumesRefused, ProducersCame, ProducersBySending,
   ProducersWent, ProducersRestarted, DelayedCommits, Delivered,
   Plain, Batches, Delayed, Fired, Retries, DeadLetters, OffsetsCommitted, TopicsDeleted, GroupsDeleted, LocksGranted, LocksRefused, DiskFull, PullsParked,
   Count
@@ -90,7 +90,7 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   struct Producer {
     broker::ChannelId channel{};
     std::string group;
-    std::int32_t program = 0;             // survives its connections; 0: the connection of a dead process, not yet noticed
+    std::int32_t program = 0;             // survives its connections; 0: the connection of a dead process, not yet noticed, or one that only sent
   };
   struct Asked {
     std::int32_t message = -1;

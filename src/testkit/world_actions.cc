@@ -201,7 +201,7 @@ void SimulatedWorld::send_half() {
     for (const Producer& p : producers_)
       if (p.group == m.group) live.push_back(p.channel);
     if (!live.empty() && !dice_.one_in(5)) channel = live[dice_.below(live.size())];
-    else channel = broker::ChannelId{next_channel_++};  // a connection that never said that it is a producer
+    else if (dice_.one_in(2)) channel = broker::ChannelId{next_channel_++};  // a connection that never said that it is a producer: it is one now
     send(number, properties, channel);
   }
   end();

@@ -188,6 +188,11 @@ void SimulatedWorld::check_send(Step& step) {
     const std::int64_t due = m.delay == Message::Delay::Absolute ? m.delay_ms : r->wall_ms + m.delay_ms + 1;
     if (r->due_ms != due) return fail(about(step) + "due at " + std::to_string(r->due_ms) + ", not at " + std::to_string(due));
   }
+  const bool known = std::any_of(producers_.begin(), producers_.end(), [&](const Producer& p) { return p.channel == m.sender && p.group == m.group; });
+  if (m.kind == Message::Kind::Half && m.sender != broker::ChannelId{} && !known) {
+    tally(Tally::ProducersBySending);
+    producers_.push_back({.channel = m.sender, .group = m.group, .program = 0});
+  }
   tally(m.kind == Message::Kind::Half ? Tally::Halves : m.kind == Message::Kind::Delayed ? Tally::Delayed : Tally::Plain);
   wants_done(step, r->position, r->position);
 }

@@ -33,6 +33,8 @@ TRANSACTIONS = [
      'has_room(sender) && (mutant("check to a dead connection") || clients.is_producer(group, sender))) return sender;'),
     ("check to a producer that has enough", TX, "    if (has_room(*channel)) return channel;\n",
      '    if (mutant("check to a producer that has enough") || has_room(*channel)) return channel;\n'),
+    ("who sends is not asked before its heartbeat", "src/broker/core_produce.cc", "    note_half_sender(request, p.known.producer_group);\n",
+     '    if (!mutant("who sends is not asked before its heartbeat")) note_half_sender(request, p.known.producer_group);\n'),
     ("asked once and never again", TX, "  book.schedule(half, book_ms() + options.check_interval_ms);  // asked again if no answer comes",
      '  if (!mutant("asked once and never again")) book.schedule(half, book_ms() + options.check_interval_ms);'),
     ("relative delay dropped on commit", TX, "    if (delay < 0) v.due_ms = now.wall_ms - delay;",

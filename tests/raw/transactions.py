@@ -349,6 +349,20 @@ def _(ctx):
     return bool(checks) and n == 1, f"{after}; {times(n)}"
 
 
+@case("no-heartbeat-yet", "quick", "who sends a half message is asked, also about an older one, before any heartbeat; delivered 2x")
+def _(ctx):
+    c, topic, group = ctx.start()
+    older = c.half(topic, b"older", group)
+    c.close()
+    time.sleep(2)
+    back = ctx.connect(lambda connection, r: connection.answer_check(r, group, COMMIT))
+    half = back.half(topic, b"m", group)
+    until(lambda: asked(back, half) and asked(back, older), 6)
+    seen = len(asked(back, older)), len(asked(back, half))
+    n = ctx.delivered(back, topic)
+    return seen == (1, 1) and n == 2, f"asked {seen[0]}x and {seen[1]}x; {times(n)}"
+
+
 @case("commit-to-each-check", "quick", "asked; delivered 1x; not asked again")
 def _(ctx):
     group = ctx.group()

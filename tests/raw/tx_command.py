@@ -64,7 +64,9 @@ def main():
         unsure.heartbeat(producer="shipping")
         a = silent.half(topic, b"order 17", "billing", {"KEYS": "17", "TAGS": "new"})
         b = unsure.half(topic, b"order 18", "shipping", {"KEYS": "18"})
-        c = silent.half(topic, b"order 19", "nobody", {"KEYS": "19"})
+        gone = Connection(server.address)
+        c = gone.half(topic, b"order 19", "nobody", {"KEYS": "19"})
+        gone.close()
         states = lambda: {t["uniqueKey"]: t["state"] for t in as_json("list", "--state", "all").get("transactions", [])}
         until(lambda: states() == {a.key: "pending", b.key: "parked", c.key: "waiting"})
         check("pending, parked and waiting", states() == {a.key: "pending", b.key: "parked", c.key: "waiting"}, states())

@@ -17,6 +17,8 @@ RULES = {
     "database": "the database itself broke its word: then the rest says nothing about the broker",
     "parked": "a half message was put aside: its checks were used up",
     "effect": "the consumer's database does not hold each order's effect once",
+    "not by a check": "a row is committed, its message is nowhere, and no check had rolled it back",
+    "nothing missing": "producers that answer checks unsafely lost nothing: this campaign would not notice a loss",
     "delivery": "the consumer got a message twice, and nothing had been killed for a minute",
 }
 # Seconds in which clients find back to their work after a kill: they tell the broker of themselves every 30 s and share the queues out every
@@ -32,6 +34,7 @@ class Evidence:
         self.verdicts = {}     # transaction -> commit | rollback (a tombstone)
         self.plans = {}        # transaction -> plan, of those that a producer began
         self.placed = set()    # ids that a producer said were committed
+        self.rolled_back = set()  # ids that a check rolled back
         self.messages = []     # of the topic, after the drain
         self.again = []        # the same once more, after a last kill
         self.parked = 0
@@ -83,6 +86,16 @@ def check_database(e, violated):
     for transaction, plan in e.plans.items():
         if plan in NEVER and transaction in e.rows:
             violated("database", f"{e.rows[transaction].id} is there, and its plan was {plan}")
+
+
+def check_losses(e):
+    """With producers that answer checks unsafely: only what they gave away themselves may be missing, and some of it is."""
+    there = {m.transaction for m in e.messages}
+    missing = {row.id for transaction, row in e.rows.items() if transaction not in there}
+    found = [Violation("not by a check", id) for id in sorted(missing - e.rolled_back)]
+    if not missing:
+        found.append(Violation("nothing missing", f"{len(e.rolled_back & {row.id for row in e.rows.values()})} committed orders had been rolled back by a check"))
+    return found
 
 
 def check_consumer(e, violated):
