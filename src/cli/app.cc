@@ -4,12 +4,11 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "cli/bench.h"
+#include "cli/bench_arguments.h"
 #include "cli/config_commands.h"
 #include "cli/log_commands.h"
 #include "cli/tx_arguments.h"
@@ -98,53 +97,6 @@ void add_log(CLI::App& app, Action& action) {
   auto* verify = command->add_subcommand("verify", "Check every record and snapshot; exit 0 if all is in order");
   verify->add_option("DIR", *directory, "Data directory")->required();
   verify->callback([directory, &action] { action = [directory] { return run_log_verify(*directory); }; });
-}
-
-void add_bench(CLI::App& app, Action& action) {
-  auto* command = app.add_subcommand("bench", "Measure a running broker");
-  command->require_subcommand(1);
-  auto o = std::make_shared<BenchOptions>();
-  const auto scenario = [&](const std::string& name, BenchScenario which, const std::string& help) {
-    auto* sub = command->add_subcommand(name, help);
-    sub->callback([o, which, &action] {
-      o->scenario = which;
-      action = [o] { return run_bench(*o); };
-    });
-    return sub;
-  };
-  const auto common = [&](CLI::App* sub) {
-    sub->add_option("--host", o->host, "Broker's host")->capture_default_str();
-    sub->add_option("-p,--port", o->port, "Broker's port")->capture_default_str();
-    sub->add_option("--topic", o->topic, "Topic; created if missing")->capture_default_str();
-    sub->add_option("--group", o->group, "Producer and consumer group")->capture_default_str();
-    sub->add_option("--queues", o->queues, "Queues")->capture_default_str();
-    sub->add_option("--connections", o->connections, "Connections")->capture_default_str();
-    sub->add_option("--in-flight", o->in_flight, "Unanswered requests a connection (closed loop)")->capture_default_str();
-    sub->add_option("--size", o->body_bytes, "Bytes of a body")->capture_default_str();
-    sub->add_option("-n,--messages", o->messages, "Messages that are measured")->capture_default_str();
-    sub->add_option("--warmup", o->warmup, "Messages before those; default a tenth");
-    sub->add_option("--rate", o->rate_per_s, "Messages a second; 0: as fast as answers come")->capture_default_str();
-    sub->add_option("--burst", o->burst, "Requests a write, at most")->capture_default_str();
-    sub->add_option("--broker-pid", o->broker_pids, "The broker's process, whose CPU time is reported");
-    sub->add_option("--timeout", o->timeout_s, "Give up after so many seconds without an answer")->capture_default_str();
-    sub->add_option("--json", o->json_file, "Write the result to this file as well");
-    sub->add_option("--header", o->header, "Header codec: json or binary")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, wire::SerializeType>{{"json", wire::SerializeType::Json}, {"binary", wire::SerializeType::Binary}}, CLI::ignore_case));
-  };
-  common(scenario("send", BenchScenario::Send, "Send messages; throughput and latency of the answers"));
-  common(scenario("tx", BenchScenario::Tx, "Send half messages and commit each"));
-  auto* checks = scenario("checks", BenchScenario::Checks, "Leave half messages without a verdict, then be the producers that are asked about them");
-  common(checks);
-  checks->add_option("--answer", o->check_answer, "What the producers answer: unknown, commit or rollback")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, CheckAnswer>{{"unknown", CheckAnswer::Unknown}, {"commit", CheckAnswer::Commit}, {"rollback", CheckAnswer::Rollback}}, CLI::ignore_case));
-  common(scenario("e2e", BenchScenario::E2e, "Latency from sending to a consumer, at a --rate"));
-  common(scenario("pull", BenchScenario::Pull, "Read what the topic holds"));
-  common(scenario("ceiling", BenchScenario::Ceiling, "What this load generator could do against a broker that costs nothing"));
-  auto* compare = scenario("compare", BenchScenario::Compare, "Compare two results that --json wrote");
-  compare->add_option("A", o->compare_a, "First result")->required();
-  compare->add_option("B", o->compare_b, "Second result")->required();
-  command->footer("Examples:\n  halfmoon bench checks -n 1000000 --connections 32 --broker-pid $(pidof halfmoon)\n  halfmoon bench send -n 1000000 --in-flight 64 --broker-pid $(pidof halfmoon)\n  halfmoon bench e2e --rate 10000");
 }
 
 }  // namespace

@@ -23,19 +23,52 @@ const char* name_of(BenchScenario scenario) {
     case BenchScenario::Checks: return "checks";
     case BenchScenario::E2e: return "e2e";
     case BenchScenario::Pull: return "pull";
+    case BenchScenario::Groups: return "groups";
+    case BenchScenario::Delays: return "delays";
+    case BenchScenario::Topics: return "topics";
+    case BenchScenario::Connections: return "connections";
+    case BenchScenario::Start: return "start";
+    case BenchScenario::Idle: return "idle";
     case BenchScenario::Ceiling: return "ceiling";
     case BenchScenario::Compare: return "compare";
   }
   return "?";
 }
 
+bool has_own_connections(BenchScenario s) { return s == BenchScenario::E2e || s == BenchScenario::Groups || s == BenchScenario::Delays; }
+
+std::string rounded(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+/// What only this scenario has.
+std::string extra_setting(const BenchOptions& o) {
+  if (o.scenario == BenchScenario::Groups) return ", " + std::to_string(o.groups) + " groups, pulls of " + std::to_string(o.batch);
+  if (o.scenario == BenchScenario::Delays) return ", delivery times over " + rounded(o.spread_s) + " s";
+  if (o.scenario == BenchScenario::Topics) return ", " + std::to_string(o.topics) + " topics";
+  if (o.scenario == BenchScenario::Connections && o.active > 0) return ", " + std::to_string(o.active) + " of them active";
+  if (o.beside == SideLoadKind::Polls) return ", beside " + std::to_string(o.beside_polls) + " long polls";
+  if (o.beside == SideLoadKind::Drain) return ", beside a reader of " + o.cold_topic;
+  if (o.beside == SideLoadKind::Hog) return ", beside a thread that computes";
+  return "";
+}
+
 std::string setting_of(const BenchOptions& o) {
+  if (o.scenario == BenchScenario::Idle) return rounded(o.idle_s) + " s";
+  if (o.scenario == BenchScenario::Start) {
+    std::string out = "exec to first acknowledged send:";
+    for (const std::string& part : o.command) out += ' ' + part;
+    return out;
+  }
   std::string out = std::to_string(o.body_bytes) + " byte bodies, ";
   if (o.scenario == BenchScenario::Pull) out = "";
   out += o.header == wire::SerializeType::Binary ? "binary" : "JSON";
   out += " header, " + std::to_string(o.queues) + " queues";
-  if (o.scenario != BenchScenario::E2e) out += ", " + std::to_string(o.connections) + " connections";
+  if (!has_own_connections(o.scenario)) out += ", " + std::to_string(o.connections) + " connections";
   if (o.scenario == BenchScenario::Pull) return out;
+  out += extra_setting(o);
   if (o.rate_per_s > 0) return out + ", open loop at " + std::to_string(static_cast<std::uint64_t>(o.rate_per_s)) + "/s";
   return out + ", " + std::to_string(o.in_flight) + " in flight on each";
 }
@@ -54,10 +87,18 @@ Status check(const BenchOptions& o) {
   if (o.burst == 0) return bad("--burst must be 1 or more");
   if (o.timeout_s == 0) return bad("--timeout must be 1 or more");
   if (!(o.rate_per_s >= 0) || (o.rate_per_s > 0 && o.rate_per_s < 1)) return bad("--rate must be 1/s or more, or 0 for a closed loop");
-  if (o.scenario == BenchScenario::E2e) {
-    if (o.rate_per_s <= 0) return bad("e2e is an open loop: give it a --rate, such as 10000");
-    if (o.body_bytes < kE2eBodyBytesMin) return bad("e2e keeps a time in the body: --size must be 16 or more");
+  if (o.scenario == BenchScenario::E2e || o.scenario == BenchScenario::Groups) {
+    if (o.rate_per_s <= 0) return bad("e2e and groups are open loops: give them a --rate, such as 10000");
   }
+  if (has_own_connections(o.scenario) && o.body_bytes < kE2eBodyBytesMin) return bad("this scenario marks the bodies: --size must be 16 or more");
+  if (o.groups == 0 || o.groups > 10'000) return bad("--groups must be 1 to 10000");
+  if (o.batch == 0 || o.batch > 32) return bad("--batch must be 1 to 32");
+  if (!(o.spread_s >= 0) || !(o.lead_s >= 0)) return bad("--spread and --lead must be 0 or more");
+  if (o.topics == 0 || o.topics > 100'000) return bad("--topics must be 1 to 100000");
+  if (o.active > o.connections) return bad("--active must be --connections at most");
+  if (o.scenario == BenchScenario::Start && o.command.empty()) return bad("start needs the broker's command behind --: -- halfmoon server --data {}");
+  if (o.scenario == BenchScenario::Idle && (o.broker_pids.empty() || !(o.idle_s > 0))) return bad("idle needs a --broker-pid, and --seconds above 0");
+  if (o.beside == SideLoadKind::Polls && (o.beside_polls == 0 || o.beside_polls > 1'000'000)) return bad("--polls must be 1 to 1000000");
   if (o.scenario == BenchScenario::Compare) return bad("a comparison measures nothing");
   return Done{};
 }
@@ -68,6 +109,12 @@ Status measure_into(Meter& meter, const BenchOptions& options) {
     case BenchScenario::Tx: return run_tx(options, meter);
     case BenchScenario::Checks: return run_checks(options, meter);
     case BenchScenario::Pull: return run_pull(options, meter);
+    case BenchScenario::Groups: return run_groups(options, meter);
+    case BenchScenario::Delays: return run_delays(options, meter);
+    case BenchScenario::Topics: return run_topics(options, meter);
+    case BenchScenario::Connections: return run_connections(options, meter);
+    case BenchScenario::Start: return run_start(options, meter);
+    case BenchScenario::Idle: return run_idle(options, meter);
     case BenchScenario::Ceiling: {
       HM_TRY(const std::unique_ptr<StandIn>, stand_in, StandIn::start({}));
       BenchOptions own = options;
@@ -98,12 +145,14 @@ int fail(const Error& error) {
 
 }  // namespace
 
-std::vector<SendTemplate> send_templates(const BenchOptions& options, MessageKind kind, std::string_view more_properties) {
+std::vector<SendTemplate> send_templates(const BenchOptions& options, MessageKind kind, const TemplateExtras& extras) {
+  const bool numbered = options.topics > 1;
+  const std::string topic = numbered ? numbered_topic(options.topic, 0) : options.topic;
   std::vector<SendTemplate> templates;
   templates.reserve(options.queues);
   for (std::uint32_t queue = 0; queue < options.queues; ++queue) {
     templates.emplace_back(
-        SendShape{options.header, kind, options.topic, options.group, queue, options.queues, options.body_bytes, more_properties});
+        SendShape{options.header, kind, topic, options.group, queue, options.queues, options.body_bytes, extras.properties, extras.delivery_time, numbered});
   }
   return templates;
 }

@@ -20,8 +20,22 @@ enum class BenchScenario : std::uint8_t {
   E2e,      // open loop; latency from the intended send to the arrival at a long-polling consumer
   Checks,   // half messages without a verdict, then producers that are asked about all of them
   Pull,     // drain what the topic holds, a pull in flight for each queue
+  Groups,   // E2e with many groups, each of which is given every message; pulls of `batch`
+  Delays,   // messages with a delivery time; how late each is delivered
+  Topics,   // many topics made, then Send over all their queues
+  Connections,  // many connections that only send a heartbeat, some that send messages
+  Start,    // a broker's command to its first acknowledged send
+  Idle,     // a broker that nobody asks anything: memory, CPU
   Ceiling,  // Send against a thread of our own that answers at once: what the generator itself can do
   Compare,  // no run: the ratios of two result files
+};
+
+/// What goes on beside a Send, on a thread of the bench's own.
+enum class SideLoadKind : std::uint8_t {
+  None,
+  Polls,  // long polls for messages that never come, on the queues that are sent to
+  Drain,  // a reader of `cold_topic`, from its first message to its last, again and again
+  Hog,    // a thread that only computes
 };
 
 /// What `halfmoon bench` is asked for. One thread sends and receives; no option makes it use more than a core.
@@ -43,6 +57,18 @@ struct BenchOptions {
   std::uint32_t burst = 16;                   // requests a write, where several can be written
   std::vector<int> broker_pids;               // whose CPU time is counted; empty: not reported
   std::uint32_t timeout_s = 30;               // without any answer for so long, give up
+  std::uint32_t groups = 50;                  // Groups only
+  std::uint32_t batch = 32;                   // Groups only: a group asks for a queue's messages once so many are there; 1: long polls
+  double spread_s = 1;                        // Delays only: between the first delivery time and the last
+  double lead_s = 20;                         // Delays only: from the first send to the first delivery time
+  std::uint32_t topics = 1;                   // Topics only
+  std::uint32_t active = 0;                   // Connections only: how many of them send messages; 0: all
+  double idle_s = 10;                         // Idle only
+  std::vector<std::string> command;           // Start only: program and arguments; {} is a new folder
+  std::string scratch = ".";                  // Start only: where the new folders are made
+  SideLoadKind beside = SideLoadKind::None;   // Send only
+  std::uint32_t beside_polls = 10'000;
+  std::string cold_topic = "BenchCold";
   std::string json_file;                      // where the result goes beside stdout; empty: nowhere
   std::string compare_a;                      // Compare only: two files that json_file wrote
   std::string compare_b;

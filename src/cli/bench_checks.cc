@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "cli/bench_ask.h"
 #include "cli/bench_frames.h"
 #include "cli/bench_links.h"
 #include "cli/bench_scenarios.h"
@@ -28,7 +29,7 @@ class ChecksRun final : public AnswerSink {
       : options_(options),
         links_(links),
         meter_(meter),
-        templates_(send_templates(options, MessageKind::Half, kImmunity)),
+        templates_(send_templates(options, MessageKind::Half, {.properties = kImmunity})),
         burst_bytes_(templates_.front().frame_bytes() * options.burst),
         reply_{options.header, options.topic, options.group, options.check_answer} {}
 
@@ -44,7 +45,6 @@ class ChecksRun final : public AnswerSink {
   Status ask();
   Status turn(std::uint64_t missing);
   void register_all();
-  Result<double> broker_memory() const;
 
   const BenchOptions& options_;
   Links& links_;
@@ -124,31 +124,22 @@ Status ChecksRun::ask() {
   return Done{};
 }
 
-Result<double> ChecksRun::broker_memory() const {
-  double sum = 0;
-  for (const int pid : options_.broker_pids) {
-    HM_TRY(const double, bytes, resident_bytes(pid));
-    sum += bytes;
-  }
-  return sum;
-}
-
 Status ChecksRun::run() {
   const std::uint64_t total = warmup_of(options_) + options_.messages;
   HM_TRY_STATUS(fill(warmup_of(options_)));
-  HM_TRY(const double, before, broker_memory());
+  HM_TRY(const double, before, resident_bytes(options_.broker_pids));
   HM_TRY_STATUS(meter_.start());
   const std::uint64_t filling_ns = mono_ns();
   HM_TRY_STATUS(fill(total));
   const double fill_s = static_cast<double>(mono_ns() - filling_ns) / 1e9;
-  HM_TRY(const double, filled, broker_memory());
+  HM_TRY(const double, filled, resident_bytes(options_.broker_pids));
   std::this_thread::sleep_for(kImmunityOver);
 
   HM_TRY_STATUS(meter_.start());
   HM_TRY_STATUS(ask());
   HM_TRY_STATUS(meter_.stop());
   while (links_.anything_unsent()) HM_TRY_STATUS(turn(0));  // the last answers
-  HM_TRY(const double, after, broker_memory());
+  HM_TRY(const double, after, resident_bytes(options_.broker_pids));
 
   BenchResult& result = meter_.result();
   result.messages = distinct_;
@@ -163,31 +154,20 @@ Status ChecksRun::run() {
   return Done{};
 }
 
-/// Asks for the runtime info once.
-class InfoRun final : public AnswerSink {
- public:
-  void on_arrival() override {}
-  void on_answer(std::size_t, const Answer& answer) override {
-    there_ = true;
-    log_bytes_ = runtime_value(answer, "halfmoonLogBytes");
-    disk_bytes_ = runtime_value(answer, "halfmoonLogBytesWritten");
-  }
-  Status run(const BenchOptions& options) {
-    HM_TRY(const std::unique_ptr<Links>, links, Links::dial(options.host, options.port, 1));
-    append_runtime_info_query(links->out(0), options.header, 1);
-    const std::uint64_t begun_ns = mono_ns();
-    while (!there_) {
-      HM_TRY_STATUS(links->flush());
-      HM_TRY_STATUS(links->poll(100, *this));
-      if (mono_ns() - begun_ns > std::uint64_t{options.timeout_s} * 1'000'000'000u) return no_answer(options, 1);
-    }
-    return Done{};
-  }
-  std::optional<double> log_bytes_, disk_bytes_;
-
- private:
-  bool there_ = false;
+struct BytesWritten {
+  std::optional<double> log, disk;
 };
+
+/// From the runtime info; empty where the broker does not tell.
+Result<BytesWritten> bytes_written(const BenchOptions& options) {
+  HM_TRY(const std::unique_ptr<Links>, links, Links::dial(options.host, options.port, 1));
+  BytesWritten out;
+  HM_TRY_STATUS(ask_all(options, *links, {.make = [&](std::string& frame, std::size_t, std::int32_t opaque) { append_runtime_info_query(frame, options.header, opaque); },
+                                          .use = [&](const Answer& answer) {
+                                            out = {runtime_value(answer, "halfmoonLogBytes"), runtime_value(answer, "halfmoonLogBytesWritten")};
+                                          }}));
+  return out;
+}
 
 }  // namespace
 
@@ -197,16 +177,15 @@ Status run_checks(const BenchOptions& options, Meter& meter) {
 }
 
 Status run_tx(const BenchOptions& options, Meter& meter) {
-  InfoRun before, after;
-  HM_TRY_STATUS(before.run(options));
+  HM_TRY(const BytesWritten, before, bytes_written(options));
   HM_TRY_STATUS(run_send(options, meter));
-  HM_TRY_STATUS(after.run(options));
+  HM_TRY(const BytesWritten, after, bytes_written(options));
   const double payload = static_cast<double>(warmup_of(options) + options.messages) * static_cast<double>(options.body_bytes);
   const auto per_byte = [&](const char* name, std::optional<double> from, std::optional<double> to) {
     if (from && to && payload > 0) meter.result().more.emplace_back(name, (*to - *from) / payload);
   };
-  per_byte("log_bytes_per_payload_byte", before.log_bytes_, after.log_bytes_);
-  per_byte("disk_bytes_per_payload_byte", before.disk_bytes_, after.disk_bytes_);
+  per_byte("log_bytes_per_payload_byte", before.log, after.log);
+  per_byte("disk_bytes_per_payload_byte", before.disk, after.disk);
   return Done{};
 }
 

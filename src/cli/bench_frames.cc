@@ -16,6 +16,7 @@ namespace halfmoon::cli {
 namespace {
 
 constexpr std::int64_t kBornPlaceholderMs = 1'234'567'890'123;  // thirteen digits, as every time until the year 2286
+constexpr std::int64_t kDeliverPlaceholderMs = 9'876'543'210'123;
 constexpr std::string_view kKeyPrefix = "7F0000012C5E18B4AAC2";
 constexpr std::size_t kKeyDigits = 12;
 constexpr std::int64_t kMessagesAPull = 32;
@@ -41,6 +42,7 @@ void put_hex(char* to, std::uint64_t value) {
 std::string properties_of(const SendShape& shape) {
   std::string out = "UNIQ_KEY\1" + unique_key(0) + "\2WAIT\1true\2TAGS\1TagA\2";
   if (shape.kind == MessageKind::Half) out.append("TRAN_MSG\1true\2PGROUP\1").append(shape.group).append("\2");
+  if (shape.delivery_time) out.append("TIMER_DELIVER_MS\1").append(std::to_string(kDeliverPlaceholderMs)).append("\2");
   return out.append(shape.more_properties);
 }
 
@@ -112,6 +114,9 @@ SendTemplate::SendTemplate(const SendShape& shape) : type_(shape.header) {
   key_at_ = frame_.find(unique_key(0));
   HM_CHECK(born_at_ < body_at_ && key_at_ < body_at_ && opaque_at_ < body_at_);
   key_at_ += kKeyPrefix.size();
+  if (shape.delivery_time) deliver_at_ = frame_.find(std::to_string(kDeliverPlaceholderMs));
+  if (shape.numbered_topic) topic_at_ = frame_.find(shape.topic) + shape.topic.size() - kTopicDigits;
+  HM_CHECK(deliver_at_ < body_at_ && topic_at_ < body_at_);
 }
 
 char* SendTemplate::append(std::string& out, const SendStamp& stamp) const {
@@ -126,7 +131,16 @@ char* SendTemplate::append(std::string& out, const SendStamp& stamp) const {
   }
   put_decimal(p + born_at_, static_cast<std::uint64_t>(stamp.born_ms), 13);
   put_hex(p + key_at_, stamp.sequence);
+  if (deliver_at_ != 0) put_decimal(p + deliver_at_, static_cast<std::uint64_t>(stamp.deliver_ms), 13);
+  if (topic_at_ != 0) put_decimal(p + topic_at_, stamp.topic, kTopicDigits);
   return p + body_at_;
+}
+
+std::string numbered_topic(std::string_view base, std::uint32_t number) {
+  std::string topic(base);
+  topic.append("-").append(kTopicDigits, '0');
+  put_decimal(topic.data() + topic.size() - kTopicDigits, number, kTopicDigits);
+  return topic;
 }
 
 std::string unique_key(std::uint64_t sequence) {
@@ -193,6 +207,19 @@ void append_producer_heartbeat(std::string& out, wire::SerializeType header, std
   writer.finish();
 }
 
+void append_create_topic(std::string& out, wire::SerializeType header, std::int32_t opaque, std::string_view topic, std::uint32_t queues) {
+  wire::FrameWriter writer(out, wire::request(header, opaque, wire::RequestCode::UpdateAndCreateTopic));
+  writer.text("topic", topic);
+  writer.text("defaultTopic", "TBW102");
+  writer.number("readQueueNums", queues);
+  writer.number("writeQueueNums", queues);
+  writer.number("perm", 6);  // read and write
+  writer.text("topicFilterType", "SINGLE_TAG");
+  writer.number("topicSysFlag", 0);
+  writer.boolean("order", false);
+  writer.finish();
+}
+
 void append_runtime_info_query(std::string& out, wire::SerializeType header, std::int32_t opaque) {
   wire::append_frame(out, wire::request(header, opaque, wire::RequestCode::GetBrokerRuntimeInfo));
 }
@@ -215,7 +242,7 @@ void append_pull(std::string& out, const PullRequest& request) {
   writer.number("sysFlag", request.suspend_ms > 0 ? 2 | 4 : 4);  // suspend, subscription
   writer.number("commitOffset", 0);
   writer.number("suspendTimeoutMillis", request.suspend_ms);
-  writer.text("subscription", "*");
+  writer.text("subscription", request.tags);
   writer.number("subVersion", 0);
   writer.text("expressionType", "TAG");
   writer.finish();

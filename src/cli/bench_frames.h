@@ -44,6 +44,8 @@ struct SendShape {
   std::uint32_t queues = 1;
   std::size_t body_bytes = 0;
   std::string_view more_properties = {};  // each name, 0x01, value, 0x02
+  bool delivery_time = false;             // a TIMER_DELIVER_MS that each message sets
+  bool numbered_topic = false;            // the topic ends in kTopicDigits digits that each message sets
 };
 
 /// What differs from one message to the next.
@@ -51,7 +53,13 @@ struct SendStamp {
   std::int32_t slot = 0;
   std::uint64_t sequence = 0;  // becomes the message's UNIQ_KEY
   std::int64_t born_ms = 0;
+  std::int64_t deliver_ms = 0;  // where the shape has a delivery time
+  std::uint32_t topic = 0;      // where the shape's topic is numbered
 };
+
+/// Topics of a numbered shape: `base`, a dash, and so many digits.
+inline constexpr int kTopicDigits = 5;
+std::string numbered_topic(std::string_view base, std::uint32_t number);
 
 /// A request 310 for one queue, made once by the codec; each message is a copy in which opaque, born time and UNIQ_KEY are
 /// overwritten, so that a message costs little more than the copying.
@@ -69,6 +77,8 @@ class SendTemplate {
   std::size_t opaque_at_ = 0;
   std::size_t born_at_ = 0;
   std::size_t key_at_ = 0;
+  std::size_t deliver_at_ = 0;  // 0: none
+  std::size_t topic_at_ = 0;    // 0: not numbered
   std::size_t body_at_ = 0;
 };
 
@@ -97,6 +107,9 @@ void append_check_reply(std::string& out, const CheckReply& reply, const Answer&
 /// Appends the HEART_BEAT that registers a producer of the group.
 void append_producer_heartbeat(std::string& out, wire::SerializeType header, std::int32_t opaque, std::string_view client_id, std::string_view group);
 
+/// Appends UPDATE_AND_CREATE_TOPIC.
+void append_create_topic(std::string& out, wire::SerializeType header, std::int32_t opaque, std::string_view topic, std::uint32_t queues);
+
 /// Appends GET_BROKER_RUNTIME_INFO; and the number that its answer has under the name, nullopt if there is none.
 void append_runtime_info_query(std::string& out, wire::SerializeType header, std::int32_t opaque);
 std::optional<double> runtime_value(const Answer& answer, std::string_view name);
@@ -109,6 +122,7 @@ struct PullRequest {
   std::uint32_t queue = 0;
   std::int64_t offset = 0;
   std::int64_t suspend_ms = 0;  // > 0: a long poll
+  std::string_view tags = "*";
 };
 void append_pull(std::string& out, const PullRequest& request);
 

@@ -29,10 +29,12 @@ std::uint64_t mono_ns() {
   return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(t.tv_nsec);
 }
 
-std::int64_t wall_ms() {
+std::int64_t wall_ns() {
   const timespec t = read_clock(CLOCK_REALTIME);
-  return static_cast<std::int64_t>(t.tv_sec) * 1000 + t.tv_nsec / 1'000'000;
+  return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
 }
+
+std::int64_t wall_ms() { return wall_ns() / 1'000'000; }
 
 Result<double> cpu_seconds_of_stat(std::string_view stat) {
   // "PID (name) S ppid ...": the name may hold blanks and brackets, so the fields count from the last bracket; utime and stime
@@ -54,6 +56,15 @@ Result<double> resident_bytes(int pid) {
   std::uint64_t resident = 0;
   if (!(file >> size >> resident)) return Error{ErrorCode::NotFound, "no process " + std::to_string(pid) + ": check --broker-pid"};
   return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+Result<double> resident_bytes(const std::vector<int>& pids) {
+  double sum = 0;
+  for (const int pid : pids) {
+    HM_TRY(const double, bytes, resident_bytes(pid));
+    sum += bytes;
+  }
+  return sum;
 }
 
 Result<double> Meter::broker_cpu() const {

@@ -14,10 +14,13 @@ namespace halfmoon::cli {
 
 /// Nanoseconds since some moment, never backwards; and the wall clock in milliseconds.
 std::uint64_t mono_ns();
+std::int64_t wall_ns();
 std::int64_t wall_ms();
 
 /// The bytes of memory that a process has resident, from its /proc/PID/statm. NotFound: there is no such process.
 Result<double> resident_bytes(int pid);
+/// The sum over several.
+Result<double> resident_bytes(const std::vector<int>& pids);
 
 /// The CPU seconds, user and system, that a process has used, from the text of its /proc/PID/stat. InvalidArgument: it is none.
 Result<double> cpu_seconds_of_stat(std::string_view stat);

@@ -86,7 +86,7 @@ std::vector<std::pair<std::string, double>> figures(const BenchResult& r) {
 std::string to_text(const BenchResult& r) {
   std::string out;
   print_to(out, "%s: %s\n", r.scenario.c_str(), r.setting.c_str());
-  print_to(out, "  rate       %.0f messages/s, %.1f MB/s of bodies (%llu messages in %.2f s)\n", r.rate_per_s(),
+  if (r.messages > 0) print_to(out, "  rate       %.0f messages/s, %.1f MB/s of bodies (%llu messages in %.2f s)\n", r.rate_per_s(),
            r.seconds > 0 ? r.payload_bytes / r.seconds / 1e6 : 0.0, static_cast<unsigned long long>(r.messages), r.seconds);
   if (r.latency.count() > 0) print_to(out, "  latency    p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us\n", microseconds(r.latency.quantile(0.5)),
            microseconds(r.latency.quantile(0.99)), microseconds(r.latency.quantile(0.999)), microseconds(r.latency.max()));

@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "cli/bench_beside.h"
 #include "cli/bench_frames.h"
 #include "cli/bench_links.h"
 #include "cli/bench_scenarios.h"
@@ -15,9 +16,10 @@ namespace {
 /// in a closed loop a message counts from the wake-up that made room for it.
 class SendRun final : public AnswerSink {
  public:
-  SendRun(const BenchOptions& options, Links& links, Meter& meter)
+  SendRun(const BenchOptions& options, Links& links, std::size_t active, Meter& meter)
       : options_(options),
         links_(links),
+        active_(active == 0 ? links.size() : std::min(active, links.size())),
         meter_(meter),
         kind_(options.scenario == BenchScenario::Tx ? MessageKind::Half : MessageKind::Plain),
         templates_(send_templates(options, kind_)),
@@ -51,6 +53,7 @@ class SendRun final : public AnswerSink {
 
   const BenchOptions& options_;
   Links& links_;
+  const std::size_t active_;  // connections that send
   Meter& meter_;
   const MessageKind kind_;
   const std::vector<SendTemplate> templates_;
@@ -67,6 +70,7 @@ class SendRun final : public AnswerSink {
   std::uint64_t last_arrival_ns_ = 0;
   std::size_t next_link_ = 0;
   std::size_t next_queue_ = 0;
+  std::uint32_t next_topic_ = 0;
   std::optional<Error> failure_;
 };
 
@@ -78,8 +82,11 @@ void SendRun::put(std::size_t link, std::uint64_t from_ns) {
   const std::int32_t slot = free_slots_.back();
   free_slots_.pop_back();
   slots_[static_cast<std::size_t>(slot)] = {from_ns, sent_, true};
-  templates_[next_queue_].append(links_.out(link), {slot, sent_, now_ms_});
-  if (++next_queue_ == templates_.size()) next_queue_ = 0;
+  templates_[next_queue_].append(links_.out(link), {.slot = slot, .sequence = sent_, .born_ms = now_ms_, .topic = next_topic_});
+  if (++next_topic_ == options_.topics) {
+    next_topic_ = 0;
+    if (++next_queue_ == templates_.size()) next_queue_ = 0;
+  }
   ++sent_;
   keep(links_.flush_over(link, burst_bytes_));
 }
@@ -109,7 +116,7 @@ void SendRun::on_answer(std::size_t link, const Answer& answer) {
 Status SendRun::send_what_is_due(std::uint64_t start_ns) {
   now_ns_ = mono_ns();
   now_ms_ = wall_ms();
-  for (; sent_ < total_; next_link_ = (next_link_ + 1) % links_.size()) {
+  for (; sent_ < total_; next_link_ = (next_link_ + 1) % active_) {
     const std::uint64_t due_ns = intended_ns(options_, start_ns, sent_);
     if (due_ns > now_ns_) break;
     put(next_link_, due_ns);
@@ -125,7 +132,7 @@ Status SendRun::run() {
   const std::uint64_t start_ns = mono_ns();
   if (!open_loop()) {
     for (std::uint32_t i = 0; i < options_.in_flight; ++i) {
-      for (std::size_t link = 0; link < links_.size() && sent_ < total_; ++link) put(link, now_ns_);
+      for (std::size_t link = 0; link < active_ && sent_ < total_; ++link) put(link, now_ns_);
     }
   }
   while (done_ < total_ && !failure_) {
@@ -152,9 +159,16 @@ Status SendRun::run() {
 
 }  // namespace
 
+Status run_send_over(const BenchOptions& options, Links& links, std::size_t active, Meter& meter) {
+  return SendRun(options, links, active, meter).run();
+}
+
 Status run_send(const BenchOptions& options, Meter& meter) {
   HM_TRY(const std::unique_ptr<Links>, links, Links::dial(options.host, options.port, options.connections));
-  return SendRun(options, *links, meter).run();
+  if (options.beside == SideLoadKind::None) return run_send_over(options, *links, 0, meter);
+  HM_TRY(const std::unique_ptr<SideLoad>, beside, SideLoad::start(options));
+  HM_TRY_STATUS(run_send_over(options, *links, 0, meter));
+  return beside->stop(meter.result());
 }
 
 }  // namespace halfmoon::cli

@@ -193,21 +193,23 @@ void StandIn::answer_send(std::size_t client, const Answer& request) {
     wire::append_frame(out, wire::response_to(request.type, request.opaque, wire::ResponseCode::SystemBusy, "told to refuse"));
     return;
   }
+  std::size_t queue = 0;
+  if (behaviour_.keep == Keep::Messages) queue = keep(request);
+  const std::size_t end = behaviour_.keep == Keep::Messages ? queues_[queue].size() : sends_;
   wire::FrameWriter writer(out, wire::response_to(request.type, request.opaque, wire::ResponseCode::Success));
   writer.text("msgId", "7F00000100002A9F00000000000004D2");
-  writer.number("queueId", 0);
-  writer.number("queueOffset", static_cast<std::int64_t>(sends_));
+  writer.number("queueId", static_cast<std::int64_t>(queue));
+  writer.number("queueOffset", static_cast<std::int64_t>(end) - 1);
   writer.text("transactionId", "7F0000012C5E18B4AAC2000000000000");
   writer.finish();
-  if (behaviour_.keep == Keep::Messages) keep(request);
 }
 
-void StandIn::keep(const Answer& request) {
+std::size_t StandIn::keep(const Answer& request) {
   wire::TextArena arena;
   const Result<wire::Header> header = wire::decode_header(request.type, request.header, arena);
-  if (!header.ok()) return;
+  if (!header.ok()) return 0;
   const Result<wire::SendHeader> send = wire::decode_send(*header);
-  if (!send.ok() || send->queue_id < 0) return;
+  if (!send.ok() || send->queue_id < 0) return 0;
   const std::size_t queue = static_cast<std::size_t>(send->queue_id) % kQueues;
   model::MessageFields fields;
   fields.queue_id = send->queue_id;
@@ -225,6 +227,7 @@ void StandIn::keep(const Answer& request) {
     answer_pull(pull);
     send_out(*clients_[pull.client]);
   }
+  return queue;
 }
 
 void StandIn::answer_pull(const Parked& pull) {

@@ -61,7 +61,8 @@ class StandIn {
   void answer_pull(const Parked& pull);
   /// Asks the client about each message that was sent and not asked about yet.
   void ask_about_all(Client& client);
-  void keep(const Answer& request);
+  /// The queue that it went to.
+  std::size_t keep(const Answer& request);
   void send_out(Client& client);
 
   Behaviour behaviour_;
