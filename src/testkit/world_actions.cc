@@ -399,8 +399,9 @@ void SimulatedWorld::answer_checks() {
 }
 
 void SimulatedWorld::resume(std::optional<Position> wanted) {
-  // Mostly a parked one; now and then one that is not, or nothing at all.
+  // Mostly a parked one; now and then one that is not, or one that has ended, or nothing at all.
   Position position = static_cast<Position>(dice_.below(4096));
+  if (!model_.ended.empty() && dice_.one_in(2)) position = std::next(model_.ended.begin(), static_cast<std::ptrdiff_t>(dice_.below(model_.ended.size())))->first;
   for (const auto& [at, half] : model_.halves)
     if (dice_.one_in(half.parked ? 2 : 12)) position = at;
   if (wanted) position = *wanted;

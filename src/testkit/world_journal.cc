@@ -158,6 +158,7 @@ void SimulatedWorld::enter_journal(const storage::RecordView& view, Position bat
     case RecordType::EpochStart:
     case RecordType::Batch: break;
   }
+  if (r.wall_ms > batch_wall_ms) fail("the record at " + std::to_string(r.position) + " stands in a batch of a time before its own");
   mix(static_cast<std::uint64_t>(r.position));
   mix(std::uint64_t{r.crc});
   tally(Tally::Records);
