@@ -20,13 +20,14 @@ Core::~Core() = default;
 // ------------------------------------------------------------------------------------------------------------------ life
 
 Status Core::restore(const storage::Snapshot& snapshot) {
-  HM_TRY_STATUS(impl_->decode_snapshot(snapshot.payload));
+  HM_TRY_STATUS(impl_->decode_snapshot(snapshot));
   impl_->ended.not_sure_below(snapshot.position);  // of verdicts before it, only the newest are in it
   impl_->publish_known_halves();
   return Done{};
 }
 
 Status Core::replay(const storage::RecordView& record, std::int64_t batch_wall_ms) {
+  if (!is_time(batch_wall_ms)) return Error{ErrorCode::Corrupt, "the batch with the record at position " + std::to_string(record.position) + " has no possible time"};
   impl_->now.wall_ms = std::max(impl_->now.wall_ms, batch_wall_ms);
   return impl_->replay(record);
 }

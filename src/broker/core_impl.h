@@ -45,6 +45,11 @@ using ByName = boost::unordered_map<std::string, T, TextHash, std::equal_to<>>;
 // So many refused verdicts of one half message are written; then those whose number is a power of two.
 inline constexpr std::uint32_t kRefusedWritten = 16;
 inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+// A half message takes more than so much of the log: its number is never above its position divided by this.
+inline constexpr std::int64_t kHalfBytesMin = 64;
+
+/// A time that can be added to and subtracted from others. A stored one that is not was not written by a broker.
+inline bool is_time(std::int64_t ms) { return ms > -(1LL << 47) && ms < 1LL << 47; }
 
 /// A queue and the pulls that wait on it.
 struct Queue {
@@ -334,11 +339,14 @@ struct Core::Impl {
 
   // ---- core_replay.cc
   Status replay(const storage::RecordView& record);
+  bool fits(const VerdictRecord& verdict) const;
+  bool fits(const ParkedRecord& parked_record) const;
+  bool fits(const ReferenceRecord& reference);
   Status replay_body(storage::RecordType type, storage::Position position, Bytes payload);
 
   // ---- core_snapshot.cc
   storage::SnapshotDraft draft_snapshot() const;
-  Status decode_snapshot(std::string_view payload);
+  Status decode_snapshot(const storage::Snapshot& snapshot);
 
   // ---- core_release.cc
   Result<Release> release(const RetentionPolicy& policy);

@@ -5,6 +5,7 @@
 
 #include "base/cursor.h"
 #include "broker/core_impl.h"
+#include "storage/snapshot_format.h"
 
 namespace halfmoon::broker {
 
@@ -17,8 +18,6 @@ constexpr std::uint32_t kSnapshotVersion = 3;
 /// Of the refused verdicts of a half message those that have records: so the snapshot says what a replay would (core_history.cc).
 std::uint32_t refused_on_record(std::uint32_t refused) { return refused <= kRefusedWritten ? refused : std::bit_floor(refused); }
 
-/// A time that can be added to and subtracted from others.
-bool is_time(std::int64_t ms) { return ms > -(1LL << 47) && ms < 1LL << 47; }
 constexpr std::size_t kQueueBytes = 16;  // of one without messages: its two ends
 
 void put_text(Writer& w, std::string_view text) {
@@ -183,22 +182,31 @@ storage::SnapshotDraft Core::Impl::draft_snapshot() const {
   return draft;
 }
 
-Status Core::Impl::decode_snapshot(std::string_view payload) {
-  const auto corrupt = [](const char* what) { return Error{ErrorCode::Corrupt, "the snapshot is malformed: " + std::string(what)}; };
-  Reader in(as_bytes(payload));
+// The checksum was right. What is checked here all the same is what would stop the program later, or make it take memory without end.
+Status Core::Impl::decode_snapshot(const storage::Snapshot& snapshot) {
+  Reader in(as_bytes(snapshot.payload));
+  const auto corrupt = [&](const char* what) {
+    const std::size_t byte = storage::kSnapshotHeaderBytes + snapshot.payload.size() - in.left();
+    return Error{ErrorCode::Corrupt, storage::snapshot_name(snapshot.position) + ": before byte " + std::to_string(byte) + ": impossible " + what +
+                                         ", though the checksum is right; remove the file: an older snapshot, or the log alone, serves"};
+  };
   const auto version = in.le<std::uint32_t>();
-  if (version < 1 || version > kSnapshotVersion) return corrupt("unknown version");
+  if (version < 1 || version > kSnapshotVersion) return corrupt("version");
   now.wall_ms = in.le<std::int64_t>();
+  if (!is_time(now.wall_ms)) return corrupt("time");
   const model::DataVersion stored_topics_version = get_version(in);
   const model::DataVersion stored_groups_version = get_version(in);
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     const auto config = decode_topic(as_bytes(get_text(in)));
-    if (!config) return corrupt("topic");
+    if (!config || topics.contains(config->name)) return corrupt("topic");
     if (in.left() / kQueueBytes < static_cast<std::size_t>(config->queues())) return corrupt("queues");  // before memory is taken for them
     Topic& topic = apply_topic(*config);
     const auto queue_count = in.le<std::uint32_t>();
     for (std::uint32_t q = 0; q < queue_count && in.ok(); q++) {
-      if (q >= topic.queues.size()) topic.queues.push_back(std::make_unique<Queue>());
+      if (q >= topic.queues.size()) {
+        topic.queues.push_back(std::make_unique<Queue>());
+        total_queues++;
+      }
       QueueIndex& index_ = topic.queues[q]->index;
       const auto min = in.le<std::int64_t>();
       const auto end = in.le<std::int64_t>();
@@ -208,7 +216,7 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
   }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     const auto config = decode_group(as_bytes(get_text(in)));
-    if (!config) return corrupt("group");
+    if (!config || groups.contains(config->name)) return corrupt("group");
     Group& group = apply_group(*config);
     group.deleted = in.le<std::uint8_t>() != 0;
     for (auto m = in.le<std::uint32_t>(); m > 0 && in.ok(); m--) {
@@ -222,7 +230,9 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
   }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) book.group_id(get_text(in));
   next_half_offset = in.le<std::int64_t>();
+  if (next_half_offset < 0 || next_half_offset > snapshot.position / kHalfBytesMin + 1) return corrupt("number of half messages");
   storage::Position newest_half = storage::kNoPosition;
+  std::int64_t newest_number = -1;
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     NewHalf h;
     h.position = in.le<std::int64_t>();
@@ -241,8 +251,12 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
     const auto state = static_cast<HalfState>(in.le<std::uint8_t>());
     if (!in.ok()) break;
     if (h.group >= book.group_count() || !topic_of(h.topic) || !topic_of(h.topic)->queue(h.queue_id)) return corrupt("half message");
-    if (h.position <= newest_half || h.half_offset < 0 || (state != HalfState::Pending && state != HalfState::Parked)) return corrupt("half message");
+    if (h.position <= newest_half || h.half_offset <= newest_number || (state != HalfState::Pending && state != HalfState::Parked)) return corrupt("half message");
+    if (h.position >= snapshot.position || h.half_offset >= next_half_offset || !TransactionBook::takes(h)) return corrupt("half message");
+    if (last_event < h.position || last_event >= snapshot.position) return corrupt("event of a half message");
+    if (!is_time(h.created_ms) || !is_time(h.delay) || !is_time(due_ms)) return corrupt("time of a half message");
     newest_half = h.position;
+    newest_number = h.half_offset;
     const HalfSlot slot = book.add(h);
     book.set_answered(slot, answered);
     book.set_last_event(slot, last_event);
@@ -264,11 +278,12 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
       e.refused = in.le<std::uint32_t>();
       if (!is_time(e.created_ms) || e.refused != refused_on_record(e.refused)) return corrupt("ended half message");
     }
-    if (e.group >= book.group_count() || e.half_offset < 0 || (e.state != HalfState::Committed && e.state != HalfState::RolledBack)) return corrupt("ended half message");
+    if (e.group >= book.group_count() || e.half_offset < 0 || e.half_offset >= next_half_offset || ended.find(position)) return corrupt("ended half message");
+    if (position < 0 || position >= snapshot.position || book.find(position) != kNoHalf || (e.state != HalfState::Committed && e.state != HalfState::RolledBack)) return corrupt("ended half message");
     ended.put(position, e);
     if (version < 2) verdicts.put(e.half_offset, e.state, e.last_event);
   }
-  if (version >= 2 && !verdicts.decode(in)) return corrupt("verdicts");
+  if (version >= 2 && !verdicts.decode(in, next_half_offset)) return corrupt("verdicts");
   for (auto n = version >= 3 ? in.le<std::uint32_t>() : 0; n > 0 && in.ok(); n--) {
     const auto half = in.le<std::int64_t>();
     const auto at_ms = in.le<std::int64_t>();
@@ -278,6 +293,9 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
   }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
     const Timer timer = get_timer(in);
+    if (!in.ok()) break;
+    const bool of_deleted = timer.topic == ~std::uint32_t{0};
+    if (!is_time(timer.due_ms) || (!of_deleted && !(topic_of(timer.topic) && topic_of(timer.topic)->queue(timer.queue_id)))) return corrupt("timer");
     add_timer(timer);
   }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {
@@ -290,7 +308,7 @@ Status Core::Impl::decode_snapshot(std::string_view payload) {
   }
   topics_version = stored_topics_version;
   groups_version = stored_groups_version;
-  if (!in.ok() || in.left() != 0) return corrupt("cut short");
+  if (!in.ok() || in.left() != 0) return corrupt("end");
   return Done{};
 }
 

@@ -32,7 +32,7 @@ Topic& Core::Impl::apply_topic(const model::TopicConfig& config) {
   slot->config = config;
   slot->check_after_ms.reset();
   if (const auto it = config.attributes.find(std::string(model::kCheckImmunityAttribute)); it != config.attributes.end())
-    if (const auto seconds = model::parse_integer(it->second)) slot->check_after_ms = *seconds * 1000;
+    if (const auto seconds = model::parse_integer(it->second); seconds && is_time(*seconds)) slot->check_after_ms = *seconds * 1000;
   // Queues are never taken away: what is in them stays readable by offset, whatever the configuration says.
   while (static_cast<std::int32_t>(slot->queues.size()) < config.queues()) {
     slot->queues.push_back(std::make_unique<Queue>());
@@ -147,7 +147,7 @@ Result<Topic*> Core::Impl::topic_for_sending(const SendRequest& request) {
   if (model::is_retry_topic(name)) return ensure_plain_topic(name, 1, model::permission::kRead | model::permission::kWrite);
   HM_TRY_STATUS(may_grow("new topics"));
   const Topic* base = find_topic(request.default_topic.empty() ? model::kDefaultTopic : request.default_topic);
-  if (!base || (base->config.permission & model::permission::kInherit) == 0) return missing();
+  if (!base || (base->config.permission & model::permission::kInherit) == 0 || base->config.write_queues < 1) return missing();
   model::TopicConfig config;
   config.name = name;
   config.read_queues = config.write_queues = std::clamp(request.default_queues, 1, base->config.write_queues);

@@ -4,7 +4,7 @@
 namespace halfmoon::broker {
 
 void EndedHalves::put(storage::Position half, const EndedHalf& ended) {
-  by_position_[half] = ended;
+  if (!by_position_.insert_or_assign(half, ended).second) return;  // known: it keeps its place
   order_.push_back(half);
   const std::int64_t old = static_cast<std::int64_t>(order_.size()) - 1 - remembered_max_ * 3 / 4;  // this one becomes old now
   if (old >= 0) not_sure_below(order_[static_cast<std::size_t>(old)] + 1);

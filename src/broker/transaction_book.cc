@@ -82,8 +82,12 @@ void TransactionBook::drop_channel_if_unused(std::uint32_t number) {
 
 // ------------------------------------------------------------------------------------------------------- half messages
 
+bool TransactionBook::takes(const NewHalf& half) {
+  return half.position >= 0 && half.position % 8 == 0 && half.half_offset >= 0 && half.queue_id >= 0 && half.queue_id <= 0xffff && half.bytes < 1u << 26;
+}
+
 HalfSlot TransactionBook::add(const NewHalf& half) {
-  HM_CHECK(half.queue_id >= 0 && half.queue_id <= 0xffff && half.bytes < 1u << 26 && half.group < groups_.size());
+  HM_CHECK(takes(half) && half.group < groups_.size());
   HalfSlot slot = free_;
   if (slot == kNoHalf) {
     slot = static_cast<HalfSlot>(slots_.size());

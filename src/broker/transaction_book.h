@@ -122,7 +122,9 @@ class TransactionBook {
   std::size_t group_count() const { return groups_.size(); }
 
   // ---- half messages
-  /// Enters it as Pending, in HalfPlace::Nowhere.
+  /// Whether its fields are within what a half message can hold; nothing is said of its place in the order.
+  static bool takes(const NewHalf& half);
+  /// Enters it as Pending, in HalfPlace::Nowhere. The book takes it, and its group is known.
   HalfSlot add(const NewHalf& half);
   HalfSlot find(storage::Position position) const { return index_.find(position); }   // kNoHalf if it is not there
   void erase(HalfSlot slot);

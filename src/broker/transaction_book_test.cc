@@ -312,6 +312,19 @@ TEST_F(Book, AMillionHalfMessagesTakeFewBytesEach) {
   EXPECT_LT(book.bytes(), 1u << 20);
 }
 
+TEST(EndedHalves, OnePutTwiceIsOne) {
+  EndedHalves ended(3);
+  ended.put(8, {.half_offset = 1});
+  ended.put(8, {.half_offset = 2});
+  EXPECT_EQ(ended.size(), 1u);
+  EXPECT_EQ(ended.find(8)->half_offset, 2);
+  for (const storage::Position half : {16, 24, 32}) ended.put(half, {});
+  EXPECT_EQ(ended.find(8), nullptr);
+  int seen = 0;
+  ended.walk([&](storage::Position, const EndedHalf&) { seen++; });
+  EXPECT_EQ(seen, 3);
+}
+
 TEST(EndedHalves, RemembersTheNewest) {
   EndedHalves ended(3);
   for (std::int64_t i = 1; i <= 5; i++) ended.put(i * 8, {.key_hash = 1, .half_offset = i, .group = 0, .state = HalfState::RolledBack, .last_event = i * 100});

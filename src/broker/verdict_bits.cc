@@ -21,11 +21,11 @@ void VerdictBits::note_half(std::int64_t half_offset, storage::Position position
 }
 
 void VerdictBits::put(std::int64_t half_offset, HalfState state, storage::Position record) {
-  if (marks_.empty() || half_offset < first_) {
+  const auto word = static_cast<std::size_t>((half_offset - first_) / kPerWord);
+  if (marks_.empty() || half_offset < first_ || (word > words_.size() && word - words_.size() > kGapWordsMax)) {
     late_[half_offset] = {state, record};
     return;
   }
-  const auto word = static_cast<std::size_t>((half_offset - first_) / kPerWord);
   if (word >= words_.size()) words_.resize(word + 1);
   words_[word] |= (state == HalfState::Committed ? kCommitted : kRolledBack) << (2 * (half_offset % kPerWord));
 }
@@ -68,7 +68,7 @@ void VerdictBits::encode(Writer& w) const {
   }
 }
 
-bool VerdictBits::decode(Reader& in) {
+bool VerdictBits::decode(Reader& in, std::int64_t numbers_end) {
   first_ = in.le<std::int64_t>();
   for (auto n = in.le<std::uint64_t>(); n > 0 && in.ok(); n--) words_.push_back(in.le<std::uint64_t>());
   for (auto n = in.le<std::uint64_t>(); n > 0 && in.ok(); n--) {
@@ -81,7 +81,8 @@ bool VerdictBits::decode(Reader& in) {
     if (state != static_cast<std::uint8_t>(HalfState::Committed) && state != static_cast<std::uint8_t>(HalfState::RolledBack)) return false;
     late_[half_offset] = {static_cast<HalfState>(state), in.le<std::int64_t>()};
   }
-  return in.ok() && first_ >= 0 && first_ % kPerWord == 0;
+  if (!in.ok() || first_ < 0 || first_ % kPerWord != 0 || first_ > numbers_end) return false;
+  return static_cast<std::int64_t>(words_.size()) <= (numbers_end - first_) / kPerWord + 1;
 }
 
 }  // namespace halfmoon::broker

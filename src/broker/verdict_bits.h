@@ -28,18 +28,20 @@ class VerdictBits {
   void forget_below(storage::Position boundary);
 
   void encode(Writer& w) const;
-  bool decode(Reader& in);  // false: malformed
+  /// `numbers_end`: all half messages so far have numbers below it. False: malformed.
+  bool decode(Reader& in, std::int64_t numbers_end);
   std::size_t bytes() const { return words_.size() * sizeof(std::uint64_t); }
 
   static constexpr std::int64_t kMarkEvery = 1024;
 
  private:
   static constexpr std::int64_t kPerWord = 32;
+  static constexpr std::size_t kGapWordsMax = 1 << 20;  // 33 million half messages without a verdict: more is remembered one by one
   struct Mark {
     std::int64_t half_offset = 0;
     storage::Position position = 0;
   };
-  /// A half message whose segment had gone (it was carried on) before it got its verdict.
+  /// The verdict of a half message whose segment had gone before (it was carried on), or whose number is far above all others'.
   struct Late {
     HalfState state = HalfState::Committed;
     storage::Position record = 0;

@@ -60,6 +60,15 @@ TEST(VerdictBits, EverythingDroppedAndThenGoingOn) {
   EXPECT_EQ(bits.find(kHalves), HalfState::Committed);
 }
 
+TEST(VerdictBits, ANumberFarAboveAllOthersTakesNoMemory) {  // found by fuzzing: memory for every number between
+  VerdictBits bits = filled(0);
+  const std::size_t before = bits.bytes();
+  bits.put(std::int64_t{1} << 46, HalfState::RolledBack, at(kHalves));
+  EXPECT_EQ(bits.bytes(), before);
+  EXPECT_EQ(bits.find(std::int64_t{1} << 46), HalfState::RolledBack);
+  EXPECT_EQ(bits.find((std::int64_t{1} << 46) - 1), std::nullopt);
+}
+
 TEST(VerdictBits, SurviveASnapshot) {
   VerdictBits bits = filled(40'000);
   bits.forget_below(at(45'000));
@@ -70,7 +79,12 @@ TEST(VerdictBits, SurviveASnapshot) {
   bits.encode(w);
   VerdictBits read;
   Reader in(as_bytes(text));
-  ASSERT_TRUE(read.decode(in));
+  ASSERT_TRUE(read.decode(in, 50'000));
+  for (const std::int64_t too_few : {44'000, 49'900}) {
+    VerdictBits forged;
+    Reader again_in(as_bytes(text));
+    EXPECT_FALSE(forged.decode(again_in, too_few)) << too_few;
+  }
   for (std::int64_t n = 0; n < 51'000; n++) ASSERT_EQ(read.find(n), bits.find(n)) << n;
   Writer w2(again);
   read.encode(w2);
@@ -78,7 +92,7 @@ TEST(VerdictBits, SurviveASnapshot) {
   for (const std::size_t cut : {std::size_t{0}, std::size_t{9}, text.size() - 1}) {
     VerdictBits broken;
     Reader short_in(as_bytes(std::string_view(text).substr(0, cut)));
-    EXPECT_FALSE(broken.decode(short_in));
+    EXPECT_FALSE(broken.decode(short_in, 50'000));
   }
 }
 

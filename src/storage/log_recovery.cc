@@ -108,7 +108,9 @@ Status Log::Impl::replay_segment(std::size_t index, Replay& replay) {
       if (record.epoch < replay.epoch) return damage(segment, record.position, "the epoch goes back");
       replay.epoch = record.epoch;
       replay.report.records++;
-      return replay.visit(record, batch->header.wall_ms);
+      Status visited = replay.visit(record, batch->header.wall_ms);
+      if (visited.ok() || visited.error().code != ErrorCode::Corrupt) return visited;
+      return Error{ErrorCode::Corrupt, segment.name + ": byte " + std::to_string(segment.file_byte(record.position)) + ": " + visited.error().text};
     }));
     replay.report.batches++;
     replay.durable = std::max(replay.durable, batch->header.durable_before);

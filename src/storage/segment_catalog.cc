@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "storage/batch_scanner.h"
 #include "storage/segment.h"
 
 namespace halfmoon::storage {
 namespace {
+
+constexpr std::int64_t kLookIntoBytes = 1 << 20;
 
 struct Candidate {
   std::string name;
@@ -14,15 +17,26 @@ struct Candidate {
   std::int64_t size = 0;
   Result<SegmentHeader> header = Error{};
   bool header_is_zero = false;
-  bool data_begins_with_zeros = true;  // no batch was ever written
+  bool data_begins_with_zeros = true;  // no batch was ever written; looked at only where the header is none
 };
 
 Error corrupt(const std::string& file, const std::string& what) {
   return {ErrorCode::Corrupt, file + ": " + what};
 }
 
-bool all_zero(Bytes bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+/// Whether there are records behind a header that is none: batches begin at the front, but the first ones may be damaged as well. Where the log would
+/// begin with this file, a mistake would be a new store in place of the old one, so there nothing is left out.
+Status look_into(File& file, Candidate& candidate) {
+  const std::int64_t look_to = candidate.first == 0 ? candidate.size : std::min(candidate.size, kSegmentHeaderBytes + kLookIntoBytes);
+  AlignedBuffer piece(kLookIntoBytes);
+  for (std::int64_t at = kSegmentHeaderBytes; at < look_to && candidate.data_begins_with_zeros;) {
+    HM_TRY(const std::size_t, got, file.read_at(at, piece.first(std::min(kLookIntoBytes, block_ceiling(look_to - at)))));
+    if (got == 0) break;
+    candidate.data_begins_with_zeros = is_zero(piece.first(static_cast<std::int64_t>(got)));
+    at += static_cast<std::int64_t>(got);
+    if (at % kBlockBytes != 0) break;  // the file ended
+  }
+  return Done{};
 }
 
 Result<Candidate> read_candidate(Disk& disk, const std::string& name, Position first) {
@@ -30,17 +44,16 @@ Result<Candidate> read_candidate(Disk& disk, const std::string& name, Position f
   HM_TRY(auto, file, disk.open(name, OpenMode::Read, Caching::Direct));
   HM_TRY(const std::int64_t, size, file->size());
   candidate.size = size;
-  AlignedBuffer blocks(2 * kBlockBytes);
-  std::memset(blocks.data(), 0, 2 * kBlockBytes);
-  HM_TRY(const std::size_t, got, file->read_at(0, blocks.first(2 * kBlockBytes)));
-  const Bytes header = blocks.first(kBlockBytes);
-  candidate.header_is_zero = all_zero(header);
-  candidate.data_begins_with_zeros = all_zero(Bytes(blocks.first(2 * kBlockBytes)).subspan(kBlockBytes));
+  AlignedBuffer block(kBlockBytes);
+  std::memset(block.data(), 0, kBlockBytes);
+  HM_TRY(const std::size_t, got, file->read_at(0, block.first(kBlockBytes)));
+  candidate.header_is_zero = is_zero(block.first(kBlockBytes));
   if (got < static_cast<std::size_t>(kBlockBytes)) {
     candidate.header = Error{ErrorCode::Corrupt, "byte " + std::to_string(got) + ": the file ends inside its header"};
   } else {
-    candidate.header = decode_segment_header(header);
+    candidate.header = decode_segment_header(block.first(kBlockBytes));
   }
+  if (!candidate.header.ok()) HM_TRY_STATUS(look_into(*file, candidate));
   return candidate;
 }
 
