@@ -105,6 +105,7 @@ class Core final : public Producing, public Transactions, public Consuming, publ
   struct Release {
     storage::Position drop_before = 0;
     storage::Position carried_until = 0;
+    bool unfinished = false;              // there is more to carry forward: nothing may go yet, call again
   };
   Result<Release> release(const RetentionPolicy& policy);
 

@@ -168,6 +168,14 @@ struct Core::Impl {
   std::int64_t total_queues = 0;                // of all topics
   std::int64_t total_offsets = 0;               // of all groups, once started
   storage::CarriedPositions carried;
+  /// The release under way. It is left behind when the boundary moves: what was carried stays carried.
+  struct Carrying {
+    storage::Position boundary = 0;
+    storage::Position halves_to = 0;           // half messages below have been looked at
+    std::vector<storage::Position> others;     // still to be carried, the last first
+    std::int64_t records = 0, bytes = 0;
+  };
+  Carrying carrying;
 
   /// Where a channel's CLIENT record is.
   struct NamedClient {
@@ -350,8 +358,13 @@ struct Core::Impl {
 
   // ---- core_release.cc
   Result<Release> release(const RetentionPolicy& policy);
-  /// Records below `boundary` that something which stays still points at.
-  std::set<storage::Position> needed_below(storage::Position boundary) const;
+  /// Carries some of what lies below carrying.boundary and is needed; true: nothing is left. Errors: the log's.
+  Result<bool> carry_on();
+  Result<bool> carry_halves(std::int64_t bytes_until);
+  /// False: the disk is behind, and the log has no room for it now.
+  Result<bool> carry(storage::Position original, storage::ReadBuffer& buffer);
+  /// Records below carrying.boundary that something other than a half message still points at and that are not carried far enough; the last first.
+  std::vector<storage::Position> others_needed() const;
 
   void tick();
   std::int64_t next_due_mono_ms() const;

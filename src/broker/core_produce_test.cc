@@ -284,5 +284,103 @@ TEST_F(Produce, SegmentsRollAndOldOnesAreReleasedWithWhatIsStillReferredToCarrie
   EXPECT_EQ(seen.back().body, "delayed");
 }
 
+/// Calls release() until it has decided; returns how many turns that took, and what each of them wrote at most.
+struct Steps {
+  int turns = 0;
+  std::int64_t bytes_max = 0;
+};
+class Release : public CoreFixture {
+ public:
+  Release() { log_options.ring_bytes = 16 << 20; }
+  Steps release_and_drop() {
+    Steps steps;
+    Result<broker::Core::Release> release = Error{};
+    do {
+      const auto before = log->end();
+      turn([&] { release = core->release({.keep_ms = 1000, .keep_bytes = 0}); });
+      steps.turns++;
+      steps.bytes_max = std::max(steps.bytes_max, log->end() - before);
+    } while (release.ok() && release->unfinished);
+    EXPECT_TRUE(release.ok()) << release.error().text;
+    if (!release.ok()) return steps;
+    snapshot();
+    EXPECT_TRUE(log->drop_before(release->drop_before).ok());
+    return steps;
+  }
+  void fill_a_segment() {
+    for (int i = 0; i < 150; i++) ASSERT_TRUE(send("T", std::string(16 << 10, 'x')).ok());
+    clock.advance(3600 * 1000);
+    tick();
+  }
+};
+
+TEST_F(Release, ManyHalfMessagesAreCarriedInStepsAndEachOnce) {
+  const std::string body(10 << 10, 'h');
+  std::vector<broker::SendResult> halves;
+  for (int i = 0; i < 1500; i++) halves.push_back(half("T", std::to_string(i) + body));  // 15 MB, four times what one turn carries
+  fill_a_segment();
+  const auto first_written = log->counters().bytes;
+  const Steps steps = release_and_drop();
+  EXPECT_GT(log->first_position(), halves.back().position);
+  EXPECT_GE(steps.turns, 4);
+  EXPECT_LT(steps.bytes_max, 5 << 20);
+  EXPECT_LT(log->counters().bytes - first_written, std::int64_t{1500} * (11 << 10));
+  crash();
+  for (const std::size_t i : {std::size_t{0}, std::size_t{700}, std::size_t{1499}}) {
+    ASSERT_TRUE(commit(halves[i]).ok());
+    EXPECT_TRUE(drain("T", *core->min_offset({"T", 0})).back().body == std::to_string(i) + body);
+  }
+}
+
+TEST_F(Release, ADiskThatIsBehindMakesSmallerStepsAndNoError) {
+  log_options.ring_bytes = 1 << 20;
+  restart();
+  for (int i = 0; i < 300; i++) half("T", std::to_string(i) + std::string(10 << 10, 'h'));
+  fill_a_segment();
+  EXPECT_GE(release_and_drop().turns, 3);
+  EXPECT_GT(log->first_position(), 3 << 20);
+}
+
+TEST_F(Release, HalfMessagesThatNeedNotMoveAreLookedAtInStepsToo) {
+  for (int i = 0; i < 30000; i++) half("T", std::to_string(i));
+  fill_a_segment();
+  release_and_drop();
+  std::int64_t total = 0;
+  for (const auto& segment : log->segments()) total += segment.capacity;
+  const auto before = log->end();
+  Result<broker::Core::Release> release = Error{};
+  int turns = 0;
+  do {  // one segment is to go, and few of the copies lie in it
+    turn([&] { release = core->release({.keep_ms = std::int64_t{1} << 60, .keep_bytes = total - 1}); });
+    turns++;
+  } while (release.ok() && release->unfinished);
+  ASSERT_TRUE(release.ok()) << release.error().text;
+  EXPECT_GT(release->drop_before, log->first_position());
+  EXPECT_LT(log->end() - before, 2 << 20);
+  EXPECT_EQ(turns, 2);
+}
+
+TEST_F(Release, HalfMessageThatIsCommittedWhileOthersAreCarriedIsCarriedAsWhatItIsNow) {
+  const std::string body(10 << 10, 'h');
+  std::vector<broker::SendResult> halves;
+  for (int i = 0; i < 1500; i++) halves.push_back(half("T", std::to_string(i) + body, i % 2 == 0 ? Properties{} : Properties{{"TIMER_DELAY_SEC", "100"}}));
+  fill_a_segment();
+  Result<broker::Core::Release> first = Error{};
+  turn([&] { first = core->release({.keep_ms = 1000, .keep_bytes = 0}); });
+  ASSERT_TRUE(first.ok());
+  ASSERT_TRUE(first->unfinished);
+  ASSERT_TRUE(commit(halves[1498]).ok());  // not carried yet: one is visible now, the other a timer
+  ASSERT_TRUE(commit(halves[1499]).ok());
+  release_and_drop();
+  EXPECT_GT(log->first_position(), halves.back().position);
+  crash();
+  clock.advance(101 * 1000);
+  tick();
+  const auto seen = drain("T", *core->min_offset({"T", 0}));
+  ASSERT_GE(seen.size(), 2u);
+  EXPECT_TRUE(seen[seen.size() - 2].body == "1498" + body);
+  EXPECT_TRUE(seen.back().body == "1499" + body);
+}
+
 }  // namespace
 }  // namespace halfmoon::testkit

@@ -144,6 +144,7 @@ void Janitor::release(Now now) {
       log_event(LogLevel::Warn, "retention.failed", {{"error", decided.error().text}});
       return;
     }
+    if (decided->unfinished) release_ms_ -= kReleaseEveryMs;  // goes on with the next round
     if (decided->drop_before <= store_.log->first_position()) return;
     pending_release_ = *decided;
     waits_for_.store(decided->carried_until, std::memory_order_relaxed);

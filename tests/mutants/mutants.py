@@ -53,10 +53,10 @@ TRANSACTIONS = [
      '    if (!mutant("parked state lost with a snapshot")) book.set_state(slot, state);\n'),
     ("count of answers lost with a snapshot", "src/broker/core_snapshot.cc", "    book.set_answered(slot, answered);\n",
      '    if (!mutant("count of answers lost with a snapshot")) book.set_answered(slot, answered);\n'),
-    ("retention drops a pending half message", "src/broker/core_release.cc", "    needed.insert(book.at(half).position());\n",
-     '    if (!mutant("retention drops a pending half message")) needed.insert(book.at(half).position());\n'),
-    ("retention drops a delayed body", "src/broker/core_release.cc", "    if (timer.body < boundary) needed.insert(timer.body);\n",
-     '    if (timer.body < boundary && !mutant("retention drops a delayed body")) needed.insert(timer.body);\n'),
+    ("retention drops a pending half message", "src/broker/core_release.cc", "    if (room = carry(position, buffer); !room.ok() || !*room) return false;\n",
+     '    if (!mutant("retention drops a pending half message")) if (room = carry(position, buffer); !room.ok() || !*room) return false;\n'),
+    ("retention drops a delayed body", "src/broker/core_release.cc", "    need(timer.body);\n",
+     '    if (!mutant("retention drops a delayed body")) need(timer.body);\n'),
 ]
 
 # -------------------------------------------------------------------------------------------------------- log and messages
