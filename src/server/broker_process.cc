@@ -31,6 +31,7 @@ using namespace std::chrono_literals;
 
 constexpr int kExitPoisoned = 74;                       // sysexits' EX_IOERR
 constexpr std::int64_t kWriteHereBytes = 1 << 20;       // see make_safe_here
+constexpr std::int64_t kWriteBytes = 1 << 20;           // see look_after_unwritten
 constexpr std::chrono::milliseconds kSlowWrite = 2ms;
 constexpr std::chrono::milliseconds kSlowDiskPause = 100ms;
 constexpr std::int64_t kNameServerTickMs = 5000;
@@ -134,6 +135,10 @@ class BrokerProcess::Impl {
 
   void end_turn() {
     core_->end();
+    if (kept()) {  // closed is safe: answered in the same turn
+      core_->safe_advanced();
+      core_->end();
+    }
     // A shard looks after it at the end of its turn, when it has taken in what all its connections sent.
     if (store_.log->flush_pending() && syncer_ && !on_shard()) syncer_->kick();
     if (janitor_) janitor_->turn_ended();
@@ -142,7 +147,30 @@ class BrokerProcess::Impl {
 
   /// At the end of a shard's turn: what its requests appended is made safe, here or by the syncer.
   void turn_ended() {
+    if (kept()) {
+      look_after_unwritten();
+      return;
+    }
     if (store_.log->flush_pending() && !make_safe_here()) syncer_->kick();
+  }
+
+  bool kept() const { return store_.log->safety() == storage::Safety::Kept; }
+
+  /// What is in the tail file goes on to its segment in large pieces, by the syncer. A disk that cannot keep up holds back who sends, before the ring
+  /// is full and the log has to refuse.
+  void look_after_unwritten() {
+    const std::int64_t unwritten = store_.log->unwritten_bytes();
+    if (unwritten < kWriteBytes) return;
+    if (unwritten < settings_.tail_buffer_bytes / 2) {
+      if (syncer_) syncer_->kick();
+      return;
+    }
+    write_out();
+  }
+
+  void write_out() {
+    const std::lock_guard lock(flush_mutex_);
+    write_and_sync();
   }
 
   /// Few bytes: the thread that appended them writes (and with SYNC_FLUSH syncs) them itself and answers in the same turn, because waking the
@@ -165,6 +193,7 @@ class BrokerProcess::Impl {
 
   /// On the syncer's thread: one write for all batches closed meanwhile, the next as soon as it is done.
   void flush() {
+    if (kept()) return write_out();
     while (store_.log->flush_pending()) {
       {
         const std::lock_guard lock(flush_mutex_);
@@ -259,7 +288,7 @@ class BrokerProcess::Impl {
       options.memory = memory_;
       shards_.push_back(std::make_unique<runtime::Shard>(clock_, options));
     }
-    Janitor::Hooks hooks{[this] { if (syncer_) syncer_->kick(); }, [](const std::string& text) { end_poisoned(text); }};
+    Janitor::Hooks hooks{[this] { if (syncer_) syncer_->kick(); }, [this] { write_out(); }, [](const std::string& text) { end_poisoned(text); }};
     janitor_ = std::make_unique<Janitor>(settings_, store_, *core_, monitor_, clock_, std::move(hooks));
 
     Status ready{Done{}};

@@ -76,6 +76,7 @@ void Janitor::sync(Now now) {
   if (settings_.durable() || now.mono_ms < sync_ms_ + settings_.flush_interval_ms) return;
   sync_ms_ = now.mono_ms;
   if (store_.log->durable() >= store_.log->safe()) return;
+  hooks_.write_out();
   if (const auto synced = store_.log->sync_written(); !synced.ok()) hooks_.poisoned(synced.error().text);
 }
 

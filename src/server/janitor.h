@@ -23,6 +23,7 @@ class Janitor {
  public:
   struct Hooks {
     std::function<void()> flush;                       // asks for everything appended so far to become durable
+    std::function<void()> write_out;                   // returns when everything appended so far is written, not synced
     std::function<void(const std::string&)> poisoned;  // does not return
   };
   Janitor(const Settings& settings, Store& store, broker::Core& core, runtime::Monitor& monitor, Clock& clock, Hooks hooks);

@@ -12,7 +12,7 @@ namespace halfmoon::server {
 
 storage::LogOptions log_options(const Settings& s) {
   storage::LogOptions o;
-  o.safety = s.durable() ? storage::Safety::Durable : storage::Safety::Written;
+  o.safety = s.durable() ? storage::Safety::Durable : storage::Safety::Kept;
   o.segment_bytes = s.segment_bytes;
   o.first_segment_bytes = std::min(o.first_segment_bytes, s.segment_bytes);
   o.ring_bytes = s.tail_buffer_bytes;

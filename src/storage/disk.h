@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "storage/owned_fd.h"
 
 namespace halfmoon::storage {
 
@@ -48,6 +49,9 @@ class Disk {
  public:
   virtual ~Disk() = default;
   virtual Result<std::unique_ptr<File>> open(const std::string& name, OpenMode mode, Caching caching) = 0;
+  /// Makes the file anew (in place of one of that name), `bytes` long, zeros, with blocks allocated, to be mapped into memory shared: what is stored
+  /// there outlives the process, as if written; not the machine. Errors: DiskFull, Io.
+  virtual Result<OwnedFd> create_mappable(const std::string& name, std::int64_t bytes) = 0;
   virtual Result<std::vector<std::string>> list() = 0;  // sorted
   virtual Status rename(const std::string& from, const std::string& to) = 0;  // replaces `to`, atomically
   virtual Status remove(const std::string& name) = 0;

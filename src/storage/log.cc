@@ -26,7 +26,6 @@ Log::~Log() = default;
 Result<std::unique_ptr<Log>> Log::open(Disk& disk, Random& random, LogOptions options) {
   HM_TRY_STATUS(check_options(options));
   auto impl = std::make_unique<Impl>(disk, random, options);
-  HM_TRY_STATUS(impl->ring.map(options.ring_bytes));
   impl->zone_bytes = options.ring_bytes / Impl::kZones;
   HM_TRY_STATUS(impl->open_segments());
   return std::unique_ptr<Log>(new Log(std::move(impl)));

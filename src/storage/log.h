@@ -19,7 +19,8 @@ namespace halfmoon::storage {
 /// What an acknowledgement means (flushDiskType).
 enum class Safety : std::uint8_t {
   Durable,  // SYNC_FLUSH: on stable storage
-  Written,  // ASYNC_FLUSH: handed to the operating system
+  Kept,     // ASYNC_FLUSH: in memory that the operating system keeps when the process is killed, and writes to the file `tail`
+  Written,  // handed to the operating system by a write: what Kept falls back to where a file cannot be mapped
 };
 
 struct LogOptions {
@@ -65,6 +66,7 @@ struct RecoveryReport {
   Position end = 0;                // where appending goes on
   std::int64_t batches = 0;
   std::int64_t records = 0;
+  std::int64_t tail_bytes = 0;     // taken over out of the last process's tail file
   std::int64_t torn_bytes = 0;     // cut from the tail and kept in torn_file
   std::string torn_file;
 };
@@ -127,14 +129,19 @@ class Log {
   // ---- flushing
   /// Writes and syncs every closed batch; returns the new durable position at once if there is nothing to do. Poisons on error.
   Result<Position> flush();
-  /// Hands every closed batch to the operating system without a sync (Safety::Written). Poisons on error. At the end of a segment it
+  /// Hands every closed batch to the operating system without a sync (Safety::Written, Kept). Poisons on error. At the end of a segment it
   /// does sync, because the next one's header tells where this one ended.
   Result<Position> write_out();
-  /// Syncs what was written out before the call; returns the new durable position. For Safety::Written, from a background thread now
+  /// Syncs what was written out before the call; returns the new durable position. For Safety::Written and Kept, from a background thread now
   /// and then, while another one writes out. Poisons on error.
   Result<Position> sync_written();
   bool flush_pending() const;    // any thread: safe() is behind the closed batches
   std::int64_t flush_pending_bytes() const;   // by so much
+  /// Any thread: closed batches that no write has handed over yet. Safety::Kept: nobody waits for them, but the ring holds no more than
+  /// ring_bytes of them; write_out() now and then, by a background thread.
+  std::int64_t unwritten_bytes() const;
+  /// The options' safety, or Written where they say Kept and the disk cannot. Constant after recover().
+  Safety safety() const;
 
   /// Creates and zeroes the next segment, if none is ready. Slow; background thread. DiskFull leaves the log usable until the
   /// current segment is full, then read-only until a later call succeeds. Any other error poisons.

@@ -127,8 +127,19 @@ std::int64_t Log::flush_pending_bytes() const { return impl_->closed_end.load(st
 
 Position Log::durable() const { return impl_->durable.load(std::memory_order_acquire); }
 
+std::int64_t Log::unwritten_bytes() const {
+  return impl_->closed_end.load(std::memory_order_acquire) - impl_->written.load(std::memory_order_acquire);
+}
+
+Safety Log::safety() const { return impl_->safety; }
+
 Position Log::safe() const {
-  return impl_->options.safety == Safety::Durable ? durable() : impl_->written.load(std::memory_order_acquire);
+  switch (impl_->safety) {
+    case Safety::Durable: return durable();
+    case Safety::Kept: return impl_->closed_end.load(std::memory_order_acquire);
+    case Safety::Written: break;
+  }
+  return impl_->written.load(std::memory_order_acquire);
 }
 
 bool Log::poisoned() const { return impl_->poisoned.load(std::memory_order_acquire); }

@@ -17,12 +17,14 @@
 #include "storage/mirror_ring.h"
 #include "storage/record_format.h"
 #include "storage/segment.h"
+#include "storage/tail_file.h"
 
 namespace halfmoon::storage {
 
-struct Replay;  // log_recovery.cc
+struct Replay;  // log_replay.h
 
-/// The log's inside, split by side: log_append.cc, log_flush.cc, log_segments.cc, log_read.cc, log_recovery.cc.
+/// The log's inside, split by side: log_append.cc, log_flush.cc, log_segments.cc, log_read.cc, log_recovery.cc,
+/// log_tail.cc.
 ///
 ///            resident_begin        written   closed_end  finished_end  next
 ///   file only |  ring and file        |  ring only |  open batch  | being filled |
@@ -36,7 +38,7 @@ struct Replay;  // log_recovery.cc
 ///   read while it is overwritten. `resident_begin` moves one zone ahead of need, hence the wait is for readers that were
 ///   interrupted inside one memcpy, next to never.
 struct Log::Impl {
-  Impl(Disk& d, Random& r, LogOptions o) : disk(d), random(r), options(o) {}
+  Impl(Disk& d, Random& r, LogOptions o) : disk(d), random(r), options(o), safety(o.safety) {}
 
   static constexpr std::int64_t kZones = 16;
 
@@ -44,7 +46,9 @@ struct Log::Impl {
   Random& random;
   const LogOptions options;
   StoreId store_id{};
-  MirrorRing ring;
+  Safety safety;                        // Kept becomes Written where the disk cannot
+  MirrorRing ring;                      // mapped when recovery ends
+  std::unique_ptr<TailFile> tail_file;  // Safety::Kept: what the ring is mapped from
   std::int64_t zone_bytes = 0;
   std::uint32_t epoch = 1;
   bool recovered = false;
@@ -116,6 +120,7 @@ struct Log::Impl {
   Status open_segments();
   Status create_first_segment();
   Status roll(std::int64_t bytes);
+  std::size_t segments_begun_in_ring() const;
   enum class Pace : std::uint8_t { AtOnce, Gentle };  // Gentle: with options.prepare_pause, unless an append waits
   Status prepare(std::int64_t bytes_min, Pace pace);
   std::atomic<bool> append_waits{false};   // for prepare_mutex, in roll
@@ -157,6 +162,12 @@ struct Log::Impl {
   Status rewrite_header(File& file);
   void keep_torn_bytes(File& file, Replay& replay, Position nonzero_end);
   Status resume_at(const Replay& replay);
+
+  // log_tail.cc
+  Status take_over_tail(Replay& replay);
+  Result<Position> copy_batches(const LeftTail& left, Position from);
+  Result<bool> begin_left_segment(const LeftTail& left, Replay& replay);
+  Status map_ring();
 };
 
 struct ReadBuffer::State {

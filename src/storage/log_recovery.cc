@@ -5,19 +5,9 @@
 
 #include "base/log.h"
 #include "storage/log_impl.h"
+#include "storage/log_replay.h"
 
 namespace halfmoon::storage {
-
-/// What the replay knows so far.
-struct Replay {
-  const Log::Visitor& visit;
-  Position at = 0;                // all batches below are valid and visited
-  Position last_batch = 0;        // where the last one began; `at` if there was none
-  Position durable = 0;           // the newest durable_before; what lies below has certainly been on disk
-  std::uint32_t epoch = 0;
-  std::string why;                // why there is no valid batch at `at`
-  RecoveryReport report;
-};
 
 namespace {
 
@@ -77,7 +67,9 @@ Result<RecoveryReport> Log::Impl::recover(Position from, const Visitor& visit) {
   std::size_t index = 0;
   while (index + 1 < segments.size() && segments[index + 1]->header.first <= from) index++;
   for (; index < segments.size(); index++) HM_TRY_STATUS(replay_segment(index, replay));
+  if (!created) HM_TRY_STATUS(take_over_tail(replay));
   if (!created) HM_TRY_STATUS(settle_tail(replay));
+  HM_TRY_STATUS(map_ring());
   HM_TRY_STATUS(resume_at(replay));
   replay.report.end = replay.at;
   recovered = true;

@@ -101,6 +101,12 @@ Status Log::Impl::prepare(std::int64_t bytes_min, Pace pace) {
   return Done{};
 }
 
+/// Segments whose headers are not on the disk yet. Under segments_mutex.
+std::size_t Log::Impl::segments_begun_in_ring() const {
+  const Position handed_over = written.load(std::memory_order_acquire);
+  return static_cast<std::size_t>(std::count_if(segments.begin(), segments.end(), [&](const auto& s) { return s->header.first > handed_over; }));
+}
+
 /// Goes on in the next segment, which should hold `bytes`. No batch is open.
 Status Log::Impl::roll(std::int64_t bytes) {
   const auto ready = [&] {
@@ -118,7 +124,11 @@ Status Log::Impl::roll(std::int64_t bytes) {
     HM_TRY_STATUS(std::move(made));
   }
   const std::lock_guard lock(segments_mutex);
-  auto segment = std::make_shared<Segment>(next_header(prepared->capacity));
+  if (tail_file && segments_begun_in_ring() >= kTailSegments) return Error{ErrorCode::Busy, "the disk is behind by several segments; try again"};
+  SegmentHeader header = next_header(prepared->capacity);
+  header.previous_end = next;
+  if (tail_file) tail_file->note_segment(header);
+  auto segment = std::make_shared<Segment>(header);
   segment->last_write_wall_ms.store(last_wall_ms, std::memory_order_relaxed);
   active->end.store(next, std::memory_order_release);
   active = segment;

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <string>
 
+#include "storage/owned_fd.h"
+
 namespace halfmoon::storage {
 namespace {
 
@@ -22,25 +24,22 @@ MirrorRing::~MirrorRing() {
 }
 
 Status MirrorRing::map(std::int64_t bytes) {
-  HM_CHECK(base_ == nullptr && bytes >= 4096 && (bytes & (bytes - 1)) == 0);
+  const OwnedFd fd(::memfd_create("halfmoon-tail", MFD_CLOEXEC));
+  if (fd.get() < 0) return refused("memfd_create");
+  if (::ftruncate(fd.get(), bytes) != 0) return refused("ftruncate");
+  return map_file(fd.get(), 0, bytes);
+}
+
+Status MirrorRing::map_file(int fd, std::int64_t offset, std::int64_t bytes) {
+  HM_CHECK(base_ == nullptr && bytes >= 4096 && (bytes & (bytes - 1)) == 0 && offset % 4096 == 0);
   const auto n = static_cast<std::size_t>(bytes);
-  const int fd = ::memfd_create("halfmoon-tail", MFD_CLOEXEC);
-  if (fd < 0) return refused("memfd_create");
-  Status status = Done{};
-  void* both = MAP_FAILED;
-  if (::ftruncate(fd, bytes) != 0) {
-    status = refused("ftruncate");
-  } else if (both = ::mmap(nullptr, 2 * n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0); both == MAP_FAILED) {
-    status = refused("mmap");
-  } else {
-    for (std::byte* half : {static_cast<std::byte*>(both), static_cast<std::byte*>(both) + n}) {
-      if (::mmap(half, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) status = refused("mmap");
-    }
-  }
-  ::close(fd);
-  if (!status.ok()) {
-    if (both != MAP_FAILED) ::munmap(both, 2 * n);
-    return status;
+  void* const both = ::mmap(nullptr, 2 * n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (both == MAP_FAILED) return refused("mmap");
+  for (std::byte* half : {static_cast<std::byte*>(both), static_cast<std::byte*>(both) + n}) {
+    if (::mmap(half, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset) != MAP_FAILED) continue;
+    const Error error = refused("mmap");
+    ::munmap(both, 2 * n);
+    return error;
   }
   ::madvise(both, 2 * n, MADV_DONTDUMP);  // message bodies have no place in a core dump
   base_ = static_cast<std::byte*>(both);

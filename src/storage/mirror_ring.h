@@ -26,6 +26,8 @@ class MirrorRing {
 
   /// `bytes`: a power of two, at least the page size. Io if the system refuses the memory.
   Status map(std::int64_t bytes);
+  /// The same over [offset, offset + bytes) of a file, shared: what is stored here is in the file. `offset`: of a page.
+  Status map_file(int fd, std::int64_t offset, std::int64_t bytes);
   std::byte* at(Position position) const { return base_ + (position & mask_); }
   std::int64_t bytes() const { return mask_ + 1; }
 

@@ -35,6 +35,7 @@ class PosixDisk : public Disk {
     return open_posix_file({.directory = directory_.get(), .path = path_ + "/" + name, .name = name, .mode = mode, .caching = caching});
   }
 
+  Result<OwnedFd> create_mappable(const std::string& name, std::int64_t bytes) override;
   Result<std::vector<std::string>> list() override;
 
   Status rename(const std::string& from, const std::string& to) override {
@@ -96,6 +97,20 @@ Result<std::vector<std::string>> PosixDisk::list() {
     return !file || name == kMarker || name == kLock;
   });
   return names;
+}
+
+Result<OwnedFd> PosixDisk::create_mappable(const std::string& name, std::int64_t bytes) {
+  const std::string path = path_ + "/" + name;
+  if (access_ == Access::ReadOnly) return Error{ErrorCode::Io, path + ": made in a directory that is only being looked at"};
+  // Not truncated: somebody may still have the old one mapped, and would be killed by a signal where it became shorter.
+  if (::unlinkat(directory_.get(), name.c_str(), 0) != 0 && errno != ENOENT) return failed_call(path, "unlink");
+  OwnedFd fd(::openat(directory_.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
+  if (fd.get() < 0) return failed_call(path, "open");
+  // Blocks, not a hole: a store into a hole of a full disk would kill the process.
+  if (::fallocate(fd.get(), 0, 0, bytes) == 0) return fd;
+  const Error error = failed_call(path, "fallocate");
+  ::unlinkat(directory_.get(), name.c_str(), 0);
+  return error;
 }
 
 /// mkdir -p. New directories are durable in their parents.

@@ -155,9 +155,9 @@ TEST_F(PosixDiskTest, AllocatingTooMuchLeavesTheFileAsItWas) {
 }
 
 TEST_F(PosixDiskTest, TheLogOnARealDirectory) {
-  for (const Safety safety : {Safety::Durable, Safety::Written}) {
+  for (const Safety safety : {Safety::Durable, Safety::Kept, Safety::Written}) {
     const LogOptions options{.safety = safety, .segment_bytes = 1 << 20, .first_segment_bytes = 256 << 10, .ring_bytes = 256 << 10};
-    store_ = (root_ / (safety == Safety::Durable ? "durable" : "written")).string();
+    store_ = (root_ / std::to_string(static_cast<int>(safety))).string();
     testkit::SeededRandom random(5);
     std::vector<std::pair<Position, std::string>> appended;
     for (int life = 0; life < 3; life++) {
@@ -180,10 +180,13 @@ TEST_F(PosixDiskTest, TheLogOnARealDirectory) {
         log.finish();
         appended.emplace_back(room->position, payload);
         log.close_batch(i);
-        ASSERT_TRUE((i % 3 == 0 ? log.write_out() : log.flush()).ok());
+        // What a life with Kept leaves in the tail file at its end, the next one finds.
+        const bool leave = safety == Safety::Kept && i >= 120;
+        ASSERT_TRUE(leave || (i % 3 == 0 ? log.write_out() : log.flush()).ok());
         ASSERT_TRUE(i % 50 != 0 || log.prepare_next().ok());
       }
-      ASSERT_TRUE(log.flush().ok());
+      EXPECT_EQ(log.safety(), safety);
+      ASSERT_TRUE(safety == Safety::Kept || log.flush().ok());
       ReadBuffer buffer;
       for (const auto& [position, payload] : appended) {
         const auto record = log.read_untrusted(position, buffer);

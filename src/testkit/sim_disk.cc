@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "testkit/sim_disk.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <set>
@@ -26,6 +29,22 @@ struct SimDisk::Inode {
   std::vector<std::byte> durable;
   std::set<std::int64_t> dirty;     // sectors that the next sync brings to the disk
   std::set<std::int64_t> mistaken;  // sectors that look clean in the cache, but a failed sync did not bring to the disk
+  storage::OwnedFd memory;          // of a mapped file: its content lives here, and `cached` is a look at it
+
+  bool mapped() const { return memory.get() >= 0; }
+  /// Looks at what has been stored through mappings.
+  void look() {
+    if (!mapped()) return;
+    const ssize_t got = ::pread(memory.get(), cached.data(), cached.size(), 0);
+    HM_CHECK(got == static_cast<ssize_t>(cached.size()));
+  }
+  /// Gives the content new memory, out of reach of old mappings.
+  void give_memory() {
+    memory = storage::OwnedFd(::memfd_create("simulated", MFD_CLOEXEC));
+    HM_CHECK(mapped() && ::ftruncate(memory.get(), size_of(cached)) == 0);
+    const ssize_t put = ::pwrite(memory.get(), cached.data(), cached.size(), 0);
+    HM_CHECK(put == static_cast<ssize_t>(cached.size()));
+  }
 
   void write(std::int64_t at, Bytes bytes) {
     if (bytes.empty()) return;
@@ -76,7 +95,8 @@ class SimDisk::Handle : public storage::File {
     const std::lock_guard lock(opened_.disk.mutex_);
     HM_TRY_STATUS(usable(Call::Read, false, nullptr));
     check_alignment(at, out);
-    const Inode& inode = *opened_.inode;
+    Inode& inode = *opened_.inode;
+    inode.look();
     const std::int64_t n = std::clamp<std::int64_t>(size_of(inode.cached) - at, 0, static_cast<std::int64_t>(out.size()));
     if (n == 0) return std::size_t{0};
     std::memcpy(out.data(), inode.cached.data() + at, static_cast<std::size_t>(n));
@@ -199,6 +219,23 @@ Result<std::unique_ptr<storage::File>> SimDisk::open(const std::string& name, st
                   .direct = caching == storage::Caching::Direct && direct_supported_}));
 }
 
+Result<storage::OwnedFd> SimDisk::create_mappable(const std::string& name, std::int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  Status status = enter(Call::Open, true, nullptr);
+  if (!status.ok()) return Error{status.error().code, name + ": open: " + status.error().text};
+  if (!mapping_supported_) return Error{ErrorCode::Io, name + ": fallocate: operation not supported (simulated)"};
+  if (used() + bytes > capacity_) return Error{ErrorCode::DiskFull, name + ": fallocate: no space left (simulated)"};
+  auto inode = std::make_shared<Inode>();
+  inode->cached.resize(static_cast<std::size_t>(bytes));
+  inode->durable = inode->cached;
+  inode->give_memory();
+  const int again = ::dup(inode->memory.get());
+  HM_CHECK(again >= 0);
+  names_[name] = inode;
+  unsynced_changes_.push_back({.from = {}, .to = name, .inode = std::move(inode)});
+  return storage::OwnedFd(again);
+}
+
 Result<std::vector<std::string>> SimDisk::list() {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> names;
@@ -257,6 +294,18 @@ void SimDisk::heal() {
 
 void SimDisk::lose(Inode& inode, Loss loss, Random& random) {
   const bool some = loss == Loss::RandomSectors;
+  if (inode.mapped()) {  // page by page: written back before the crash, or not
+    inode.look();
+    const std::uint64_t kept_of_8 = some ? random.next() % 9 : 0;
+    for (std::int64_t at = 0; at < size_of(inode.cached); at += kBlockBytes) {
+      if (kept_of_8 > 0 && random.next() % 8 < kept_of_8) continue;
+      const auto begin = inode.cached.begin() + at;
+      std::fill(begin, begin + std::min(kBlockBytes, size_of(inode.cached) - at), std::byte{0});
+    }
+    inode.durable = inode.cached;
+    inode.give_memory();
+    return;
+  }
   const bool grown = inode.durable.size() != inode.cached.size();
   if (grown && some && random.next() % 2 == 0) inode.durable.resize(inode.cached.size());
   if (some) {
@@ -295,6 +344,11 @@ void SimDisk::set_capacity(std::int64_t bytes) {
   capacity_ = bytes;
 }
 
+void SimDisk::support_mapping(bool supported) {
+  const std::lock_guard lock(mutex_);
+  mapping_supported_ = supported;
+}
+
 void SimDisk::support_direct(bool supported) {
   const std::lock_guard lock(mutex_);
   direct_supported_ = supported;
@@ -313,7 +367,9 @@ std::int64_t SimDisk::changes() const {
 std::string SimDisk::content(const std::string& name) const {
   const std::lock_guard lock(mutex_);
   const auto found = names_.find(name);
-  return found == names_.end() ? std::string() : text_of(found->second->cached);
+  if (found == names_.end()) return {};
+  found->second->look();
+  return text_of(found->second->cached);
 }
 
 void SimDisk::corrupt(const std::string& name, std::int64_t at, std::string_view bytes) {
@@ -330,7 +386,9 @@ void SimDisk::corrupt(const std::string& name, std::int64_t at, std::string_view
 std::map<std::string, std::string> SimDisk::image() const {
   const std::lock_guard lock(mutex_);
   std::map<std::string, std::string> files;
-  for (const auto& [name, inode] : durable_names_) files.emplace(name, text_of(inode->durable));
+  // What is mapped is made anew by every recovery: nothing to compare.
+  for (const auto& [name, inode] : durable_names_)
+    if (!inode->mapped()) files.emplace(name, text_of(inode->durable));
   return files;
 }
 

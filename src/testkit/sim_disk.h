@@ -17,7 +17,8 @@ namespace halfmoon::testkit {
 
 /// A data directory in memory that can lose what was not synced. Every 512-byte sector has a durable and a cached version;
 /// directory entries are tracked apart from the files and are durable after sync_directory() only. Deterministic: what a crash
-/// keeps depends on the given Random alone. Any thread may call it.
+/// keeps depends on the given Random alone. Of a mapped file any page may have been written at any time, unasked; before that it was zeros.
+/// Any thread may call it.
 ///
 ///   SimDisk disk;
 ///   disk.fail({.call = SimDisk::Call::Sync, .nth = 3});        // the third sync from now on fails
@@ -46,6 +47,7 @@ class SimDisk : public storage::Disk {
 
   // ---- the port
   Result<std::unique_ptr<storage::File>> open(const std::string& name, storage::OpenMode mode, storage::Caching caching) override;
+  Result<storage::OwnedFd> create_mappable(const std::string& name, std::int64_t bytes) override;
   Result<std::vector<std::string>> list() override;
   Status rename(const std::string& from, const std::string& to) override;
   Status remove(const std::string& name) override;
@@ -59,6 +61,7 @@ class SimDisk : public storage::Disk {
   void crash(Loss loss, Random& random);
   void set_capacity(std::int64_t bytes);             // of the whole disk; allocate and growing writes beyond it: DiskFull
   void support_direct(bool supported);               // false: Direct opens fall back to Cached
+  void support_mapping(bool supported);              // false: create_mappable fails, as on a file system that cannot
 
   // ---- looking and meddling
   std::int64_t calls(Call call) const;
@@ -87,6 +90,7 @@ class SimDisk : public storage::Disk {
   std::int64_t capacity_ = std::int64_t{1} << 40;
   std::int64_t generation_ = 0;                      // a crash makes older handles useless
   bool direct_supported_ = true;
+  bool mapping_supported_ = true;
 };
 
 }  // namespace halfmoon::testkit

@@ -38,7 +38,8 @@ bool expected_in(Scenario scenario, Tally tally) {
 
 SimulatedWorld::SimulatedWorld(Scenario scenario, std::uint64_t seed) : scenario_(scenario), dice_(seed), random_(store_seed(seed)) {
   const bool general = scenario == Scenario::General;
-  log_options_ = {.safety = dice_.one_in(3) ? storage::Safety::Written : storage::Safety::Durable,
+  const storage::Safety async = seed % 4 == 0 ? storage::Safety::Written : storage::Safety::Kept;
+  log_options_ = {.safety = dice_.one_in(3) ? async : storage::Safety::Durable,
                   .segment_bytes = general ? 16 << 10 : 8 << 10,
                   .first_segment_bytes = 4 << 10,
                   .ring_bytes = storage::Log::kRingBytesMin};
@@ -225,7 +226,7 @@ void SimulatedWorld::crash_somehow() {
   if (failed()) return;
   const auto loss = dice_.one_in(4) ? SimDisk::Loss::Nothing : dice_.one_in(3) ? SimDisk::Loss::Everything : SimDisk::Loss::RandomSectors;
   // What clients were told survives. With ASYNC_FLUSH that holds for a killed process; a power cut takes what was not synced since.
-  const bool durable_only = log_options_.safety == storage::Safety::Written;
+  const bool durable_only = log_options_.safety != storage::Safety::Durable;
   const Position durable = log_->durable();
   const Position told = durable_only ? std::max(durable, std::min(shown_, log_->safe())) : shown_;
   const std::int64_t power_cuts_before = tallies_[static_cast<std::size_t>(Tally::PowerCuts)];
@@ -280,16 +281,29 @@ void SimulatedWorld::end() {
   }
   if (!failed()) check_turn();
   if (log_->flush_pending_bytes() > 16 << 10) flush();
+  if (log_->safety() == storage::Safety::Kept) answer_kept();
+}
+
+// As the program: what is closed is safe, and written when enough of it has come together.
+void SimulatedWorld::answer_kept() {
+  if (failed()) return;
+  if (shown_ < log_->safe()) safe_advanced();
+  if ((log_->unwritten_bytes() > 16 << 10 || dice_.one_in(8)) && !log_->write_out().ok()) poisoned_ = true;
 }
 
 void SimulatedWorld::flush() {
+  if (log_->safety() == storage::Safety::Kept) {
+    if (!log_->write_out().ok() || (dice_.one_in(3) && !log_->sync_written().ok())) poisoned_ = true;
+    else safe_advanced();
+    return;
+  }
   for (int i = 0; i < 8 && log_->flush_pending() && !failed(); i++) {
-    const auto flushed = log_options_.safety == storage::Safety::Durable ? log_->flush() : log_->write_out();
+    const auto flushed = log_->safety() == storage::Safety::Durable ? log_->flush() : log_->write_out();
     if (!flushed.ok()) {
       poisoned_ = true;
       return;
     }
-    if (log_options_.safety == storage::Safety::Written && dice_.one_in(3) && !log_->sync_written().ok()) poisoned_ = true;
+    if (log_->safety() == storage::Safety::Written && dice_.one_in(3) && !log_->sync_written().ok()) poisoned_ = true;
     safe_advanced();
   }
 }

@@ -126,6 +126,7 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   void begin();
   void end();
   void flush();
+  void answer_kept();
   void safe_advanced();
   void take_snapshot();
   void release();
