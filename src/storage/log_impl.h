@@ -130,6 +130,7 @@ struct Log::Impl {
   /// Segments are zeroed and written past the page cache, whatever the safety: filling fresh cache pages cost more than all the rest of a send
   /// (60 % of the broker's CPU), and the ring already is the cache of the tail.
   static constexpr Caching kWriteCaching = Caching::Direct;
+  SegmentPreparation::Fill fill() const { return safety == Safety::Kept ? SegmentPreparation::Fill::Allocated : SegmentPreparation::Fill::Zeros; }
   std::shared_ptr<Segment> segment_of(Position position) const;
   std::shared_ptr<Segment> segment_after(const Segment& segment) const;
   Status drop_before(Position position);

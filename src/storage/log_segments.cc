@@ -71,7 +71,7 @@ Status Log::Impl::activate(Segment& segment, Position previous_end) {
 /// Prepares the segment behind the newest, if there is none yet, of the size whose turn it is, at least `bytes_min`.
 Status Log::Impl::prepare(std::int64_t bytes_min, Pace pace) {
   const std::lock_guard one_at_a_time(prepare_mutex);
-  SegmentPreparation preparation{.name = {}, .capacity = options.first_segment_bytes, .caching = kWriteCaching, .pause = {}};
+  SegmentPreparation preparation{.name = {}, .capacity = options.first_segment_bytes, .caching = kWriteCaching, .fill = fill(), .pause = {}};
   if (pace == Pace::Gentle && options.prepare_pause) {
     preparation.pause = [this] {
       if (!append_waits.load(std::memory_order_relaxed)) options.prepare_pause();

@@ -90,7 +90,7 @@ Status prepare_segment(Disk& disk, const SegmentPreparation& preparation) {
   HM_TRY(auto, file, disk.open(temporary, OpenMode::CreateOrOpen, preparation.caching));
   Status made = [&]() -> Status {
     HM_TRY_STATUS(file->allocate(bytes));
-    HM_TRY_STATUS(fill_with_zeros(*file, bytes, preparation.pause));
+    if (preparation.fill == SegmentPreparation::Fill::Zeros) HM_TRY_STATUS(fill_with_zeros(*file, bytes, preparation.pause));
     HM_TRY_STATUS(file->sync());
     return Done{};
   }();

@@ -44,12 +44,15 @@ std::string segment_name(Position first);
 /// The first position that a segment's file name tells; nullopt for other files.
 std::optional<Position> segment_position(std::string_view name);
 
-/// Creates a segment file of `capacity` full of zeros, header included, durable under its final name: allocated, zeroed and synced
+/// Creates a segment file of `capacity` that reads as zeros, header included, durable under its final name: allocated, zeroed and synced
 /// as `<name>.tmp`, then renamed. On error nothing is left but perhaps the .tmp. Errors: DiskFull, Io.
 struct SegmentPreparation {
   std::string name;
   std::int64_t capacity = 0;
   Caching caching = Caching::Direct;
+  /// Zeros: they are written, so that a later durable write waits for no metadata of the file system. Allocated: that is left out, at half the
+  /// bytes written, where nobody waits for the writes.
+  enum class Fill : std::uint8_t { Zeros, Allocated } fill = Fill::Zeros;
   std::function<void()> pause = {};   // between pieces of 1 MiB; may be empty
 };
 Status prepare_segment(Disk& disk, const SegmentPreparation& preparation);

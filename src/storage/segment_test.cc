@@ -67,6 +67,13 @@ TEST(SegmentFormat, APreparedSegmentIsDurableZerosUnderItsName) {
   EXPECT_EQ(image.at(segment_name(0)), std::string(4096 + (3 << 20), '\0'));
 }
 
+TEST(SegmentFormat, WhereNobodyWaitsForWritesTheZerosAreNotWritten) {
+  testkit::SimDisk disk;
+  ASSERT_TRUE(prepare_segment(disk, {.name = segment_name(0), .capacity = 3 << 20, .fill = SegmentPreparation::Fill::Allocated}).ok());
+  EXPECT_EQ(disk.calls(testkit::SimDisk::Call::Write), 0);
+  EXPECT_EQ(disk.image().at(segment_name(0)), std::string(4096 + (3 << 20), '\0'));
+}
+
 TEST(SegmentFormat, PreparingPausesBetweenPieces) {
   testkit::SimDisk disk;
   int pauses = 0;
