@@ -82,33 +82,6 @@ TEST_F(Transaction, ContraryVerdictIsRefusedAlsoAfterACrash) {
   }
 }
 
-TEST_F(Transaction, ARefusalOfTheContraryWaitsUntilTheFirstVerdictIsOnDisk) {
-  const auto h = half("T", "h");
-  const auto later = [&](broker::Verdict verdict) {
-    auto answer = std::make_shared<std::optional<Result<Done>>>();
-    turn([&] {
-      broker::EndTransactionRequest r;
-      r.producer_group = "PG";
-      r.half_position = h.position;
-      r.half_offset = h.queue_offset;
-      r.verdict = verdict;
-      r.message_id = h.unique_key.view();
-      core->end_transaction(r, [answer](Result<Done>&& result) { *answer = std::move(result); });
-    });
-    return answer;
-  };
-  auto_flush = false;
-  const auto first = later(broker::Verdict::Rollback);
-  const auto contrary = later(broker::Verdict::Commit);
-  EXPECT_FALSE(first->has_value());
-  EXPECT_FALSE(contrary->has_value());  // a power cut now takes the first verdict back
-  flush();
-  ASSERT_TRUE(first->has_value() && contrary->has_value());
-  EXPECT_TRUE((*first)->ok());
-  EXPECT_EQ((*contrary)->error().code, ErrorCode::IllegalOperation);
-  auto_flush = true;
-}
-
 TEST_F(Transaction, VerdictThatNamesAnotherMessageTouchesNothing) {
   const auto a = half("T", "a");
   const auto b = half("T", "b");
