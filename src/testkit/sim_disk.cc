@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "base/check.h"
 
@@ -28,6 +30,7 @@ struct SimDisk::Inode {
   std::vector<std::byte> cached;
   std::vector<std::byte> durable;
   std::set<std::int64_t> dirty;     // sectors that the next sync brings to the disk
+  std::map<std::int64_t, std::string> previous;  // what sectors held before they were last written, if it is remembered
   std::set<std::int64_t> mistaken;  // sectors that look clean in the cache, but a failed sync did not bring to the disk
   storage::OwnedFd memory;          // of a mapped file: its content lives here, and `cached` is a look at it
 
@@ -46,6 +49,14 @@ struct SimDisk::Inode {
     HM_CHECK(put == static_cast<ssize_t>(cached.size()));
   }
 
+  void remember(std::int64_t at, std::size_t bytes) {
+    for (std::int64_t sector = at / kSectorBytes; sector * kSectorBytes < at + static_cast<std::int64_t>(bytes); sector++) {
+      std::string held(static_cast<std::size_t>(kSectorBytes), '\0');
+      const std::int64_t n = std::min(kSectorBytes, size_of(cached) - sector * kSectorBytes);
+      if (n > 0) std::memcpy(held.data(), cached.data() + sector * kSectorBytes, static_cast<std::size_t>(n));
+      previous[sector] = std::move(held);
+    }
+  }
   void write(std::int64_t at, Bytes bytes) {
     if (bytes.empty()) return;
     const std::int64_t end = at + static_cast<std::int64_t>(bytes.size());
@@ -93,14 +104,18 @@ class SimDisk::Handle : public storage::File {
 
   Result<std::size_t> read_at(std::int64_t at, MutableBytes out) override {
     const std::lock_guard lock(opened_.disk.mutex_);
-    HM_TRY_STATUS(usable(Call::Read, false, nullptr));
+    HM_TRY_STATUS(usable(Call::Read, false, nullptr, at));
     check_alignment(at, out);
     Inode& inode = *opened_.inode;
     inode.look();
     const std::int64_t n = std::clamp<std::int64_t>(size_of(inode.cached) - at, 0, static_cast<std::int64_t>(out.size()));
-    if (n == 0) return std::size_t{0};
+    if (n == 0) {
+      opened_.disk.lie_ = {};
+      return std::size_t{0};
+    }
     std::memcpy(out.data(), inode.cached.data() + at, static_cast<std::size_t>(n));
     if (opened_.direct) read_through(at, out.first(static_cast<std::size_t>(n)));
+    opened_.disk.tell_lie(inode, at, out.first(static_cast<std::size_t>(n)));
     return static_cast<std::size_t>(n);
   }
 
@@ -113,13 +128,14 @@ class SimDisk::Handle : public storage::File {
     check_alignment(at, second);
     std::int64_t done = 0;
     const auto total = static_cast<std::int64_t>(first.size() + second.size());
-    Status status = usable(Call::Write, true, &done);
+    Status status = usable(Call::Write, true, &done, at);
     const std::int64_t growth = at + total - size_of(opened_.inode->cached);
     if (status.ok() && growth > 0 && opened_.disk.used() + growth > opened_.disk.capacity_) {
       status = Error{ErrorCode::DiskFull, opened_.name + ": write: no space left (simulated)"};
     }
     const auto n = static_cast<std::size_t>(status.ok() ? total : std::min(done, total));
     const std::size_t of_first = std::min(n, first.size());
+    if (opened_.disk.remembers_previous_) opened_.inode->remember(at, n);
     opened_.inode->write(at, first.first(of_first));
     opened_.inode->write(at + static_cast<std::int64_t>(first.size()), second.first(n - of_first));
     return status;
@@ -148,15 +164,16 @@ class SimDisk::Handle : public storage::File {
 
   Result<std::int64_t> size() override {
     const std::lock_guard lock(opened_.disk.mutex_);
+    HM_TRY_STATUS(usable(Call::Size, false, nullptr));
     return size_of(opened_.inode->cached);
   }
 
   bool direct() const override { return opened_.direct; }
 
  private:
-  Status usable(Call call, bool changes, std::int64_t* done) {
+  Status usable(Call call, bool changes, std::int64_t* done, std::int64_t at = 0) {
     if (generation_ != opened_.disk.generation_) return Error{ErrorCode::Io, opened_.name + ": the machine crashed (simulated)"};
-    Status status = opened_.disk.enter(call, changes, done);
+    Status status = opened_.disk.enter(call, changes, done, {.file = opened_.name, .at = at});
     if (!status.ok()) return Error{status.error().code, opened_.name + ": " + status.error().text};
     return status;
   }
@@ -186,18 +203,50 @@ SimDisk::SimDisk() = default;
 SimDisk::~SimDisk() = default;
 
 /// Counts the call and fails it if a fault is due. `bytes_done`: what a failing write does all the same.
-Status SimDisk::enter(Call call, bool changes, std::int64_t* bytes_done) {
+Status SimDisk::enter(Call call, bool changes, std::int64_t* bytes_done, Entry entry) {
+  Visit visit{.call = call, .file = entry.file, .at = entry.at, .creates = entry.creates, .struck = false};
   calls_[static_cast<std::size_t>(call)]++;
   if (changes) changes_++;
   for (auto fault = faults_.begin(); fault != faults_.end(); ++fault) {
     if (fault->call ? *fault->call != call : !changes) continue;
     if (--fault->nth > 0) continue;
+    visit.struck = true;
+    if (watcher_) watcher_(visit);
+    if (fault->lie != Lie::None) {
+      lie_ = *fault;
+      if (fault->repeat == Fault::Repeat::Once) faults_.erase(fault);
+      return Done{};
+    }
     const Error error{fault->code, fault->code == ErrorCode::DiskFull ? "no space left (simulated)" : "input/output error (simulated)"};
     if (bytes_done) *bytes_done = fault->bytes_done;
     if (fault->repeat == Fault::Repeat::Once) faults_.erase(fault);
     return error;
   }
+  if (watcher_) watcher_(visit);
   return Done{};
+}
+
+void SimDisk::tell_lie(const Inode& inode, std::int64_t at, MutableBytes out) {
+  const Fault lie = std::exchange(lie_, {});
+  if (lie.lie == Lie::None || out.empty()) return;
+  const std::int64_t first = at / kSectorBytes, sectors = (at + static_cast<std::int64_t>(out.size()) - 1) / kSectorBytes - first + 1;
+  const std::int64_t sector = first + static_cast<std::int64_t>(lie.lie_sector % static_cast<std::uint64_t>(sectors));
+  const std::int64_t from = std::max(at, sector * kSectorBytes), to = std::min(at + static_cast<std::int64_t>(out.size()), (sector + 1) * kSectorBytes);
+  const MutableBytes lies = out.subspan(static_cast<std::size_t>(from - at), static_cast<std::size_t>(to - from));
+  if (lie.lie == Lie::FlippedBit) {
+    lies[lie.lie_sector * 7 % lies.size()] ^= std::byte{4};
+    return;
+  }
+  std::string other(static_cast<std::size_t>(kSectorBytes), '\0');
+  if (lie.lie == Lie::Stale) {
+    const auto held = inode.previous.find(sector);
+    if (held == inode.previous.end()) return;
+    other = held->second;
+  } else {
+    const std::int64_t there = (sector * kSectorBytes + kBlockBytes) % std::max(size_of(inode.cached), std::int64_t{1});
+    std::memcpy(other.data(), inode.cached.data() + there, static_cast<std::size_t>(std::min(kSectorBytes, size_of(inode.cached) - there)));
+  }
+  std::memcpy(lies.data(), other.data() + from % kSectorBytes, lies.size());
 }
 
 Result<std::unique_ptr<storage::File>> SimDisk::open(const std::string& name, storage::OpenMode mode, storage::Caching caching) {
@@ -206,7 +255,7 @@ Result<std::unique_ptr<storage::File>> SimDisk::open(const std::string& name, st
   auto found = names_.find(name);
   const bool exists = found != names_.end();
   const bool may_create = mode == storage::OpenMode::CreateNew || mode == storage::OpenMode::CreateOrOpen;
-  Status status = enter(Call::Open, !exists && may_create, nullptr);
+  Status status = enter(Call::Open, !exists && may_create, nullptr, {.file = name, .at = 0, .creates = !exists});
   if (!status.ok()) return Error{status.error().code, name + ": open: " + status.error().text};
   if (!exists && !may_create) return Error{ErrorCode::Io, name + ": open: no such file (simulated)"};
   if (exists && mode == storage::OpenMode::CreateNew) return Error{ErrorCode::Io, name + ": open: file exists (simulated)"};
@@ -221,7 +270,7 @@ Result<std::unique_ptr<storage::File>> SimDisk::open(const std::string& name, st
 
 Result<storage::OwnedFd> SimDisk::create_mappable(const std::string& name, std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
-  Status status = enter(Call::Open, true, nullptr);
+  Status status = enter(Call::Open, true, nullptr, {.file = name, .at = 0, .creates = true});
   if (!status.ok()) return Error{status.error().code, name + ": open: " + status.error().text};
   if (!mapping_supported_) return Error{ErrorCode::Io, name + ": fallocate: operation not supported (simulated)"};
   if (used() + bytes > capacity_) return Error{ErrorCode::DiskFull, name + ": fallocate: no space left (simulated)"};
@@ -238,6 +287,7 @@ Result<storage::OwnedFd> SimDisk::create_mappable(const std::string& name, std::
 
 Result<std::vector<std::string>> SimDisk::list() {
   const std::lock_guard lock(mutex_);
+  HM_TRY_STATUS(enter(Call::List, false, nullptr));
   std::vector<std::string> names;
   for (const auto& [name, inode] : names_) names.push_back(name);
   return names;
@@ -245,7 +295,7 @@ Result<std::vector<std::string>> SimDisk::list() {
 
 Status SimDisk::rename(const std::string& from, const std::string& to) {
   const std::lock_guard lock(mutex_);
-  HM_TRY_STATUS(enter(Call::Rename, true, nullptr));
+  HM_TRY_STATUS(enter(Call::Rename, true, nullptr, {.file = from}));
   const auto found = names_.find(from);
   if (found == names_.end()) return Error{ErrorCode::Io, from + ": rename: no such file (simulated)"};
   unsynced_changes_.push_back({.from = from, .to = to, .inode = found->second});
@@ -256,7 +306,7 @@ Status SimDisk::rename(const std::string& from, const std::string& to) {
 
 Status SimDisk::remove(const std::string& name) {
   const std::lock_guard lock(mutex_);
-  HM_TRY_STATUS(enter(Call::Remove, true, nullptr));
+  HM_TRY_STATUS(enter(Call::Remove, true, nullptr, {.file = name}));
   if (names_.erase(name) == 0) return Error{ErrorCode::Io, name + ": remove: no such file (simulated)"};
   unsynced_changes_.push_back({.from = name, .to = {}, .inode = nullptr});
   return Done{};
@@ -290,6 +340,16 @@ void SimDisk::fail(Fault fault) {
 void SimDisk::heal() {
   const std::lock_guard lock(mutex_);
   faults_.clear();
+}
+
+void SimDisk::watch(std::function<void(const Visit&)> watcher) {
+  const std::lock_guard lock(mutex_);
+  watcher_ = std::move(watcher);
+}
+
+void SimDisk::remember_previous() {
+  const std::lock_guard lock(mutex_);
+  remembers_previous_ = true;
 }
 
 void SimDisk::lose(Inode& inode, Loss loss, Random& random) {

@@ -3,11 +3,13 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -25,8 +27,15 @@ namespace halfmoon::testkit {
 ///   disk.crash(SimDisk::Loss::RandomSectors, random);          // handles are dead; open the log again on the same disk
 class SimDisk : public storage::Disk {
  public:
-  enum class Call : std::uint8_t { Open, Read, Write, Sync, Allocate, Rename, Remove, SyncDirectory };
-  static constexpr std::size_t kCalls = 8;
+  enum class Call : std::uint8_t { Open, Read, Write, Sync, Allocate, Rename, Remove, SyncDirectory, List, Size };
+  static constexpr std::size_t kCalls = 10;
+  /// What a read that says it succeeded brings in place of the truth, in one sector of what it reads.
+  enum class Lie : std::uint8_t {
+    None,
+    FlippedBit,
+    Stale,          // what stood there before it was last written: remember_previous() first
+    Misdirected,    // another sector of the file
+  };
 
   struct Fault {
     std::optional<Call> call;                 // nullopt: any call that changes something (all but Read, and Open of what exists)
@@ -34,6 +43,16 @@ class SimDisk : public storage::Disk {
     ErrorCode code = ErrorCode::Io;
     std::int64_t bytes_done = 0;              // a failing write does so much of its work
     enum class Repeat : std::uint8_t { Once, Forever } repeat = Repeat::Once;
+    Lie lie = Lie::None;                      // of a read, which then does not fail
+    std::uint64_t lie_sector = 0;             // modulo the sectors that are read
+  };
+  /// One call as it was made.
+  struct Visit {
+    Call call{};
+    std::string_view file;                    // empty: the directory
+    std::int64_t at = 0;                      // of a read or write
+    bool creates = false;                     // an Open that made the file
+    bool struck = false;                      // a fault was done to it
   };
   /// What a crash does with what was not synced.
   enum class Loss : std::uint8_t {
@@ -57,6 +76,9 @@ class SimDisk : public storage::Disk {
   // ---- faults
   void fail(Fault fault);
   void heal();                                       // forgets all faults
+  /// Tells of every call from now on. The watcher must not call the disk.
+  void watch(std::function<void(const Visit&)> watcher);
+  void remember_previous();                          // from now on; for Lie::Stale
   /// A failed sync leaves the cache looking clean though the disk has none of it, as Linux does; a later sync does not help.
   void crash(Loss loss, Random& random);
   void set_capacity(std::int64_t bytes);             // of the whole disk; allocate and growing writes beyond it: DiskFull
@@ -76,7 +98,14 @@ class SimDisk : public storage::Disk {
   struct Change;
   using Names = std::map<std::string, std::shared_ptr<Inode>>;
 
-  Status enter(Call call, bool changes, std::int64_t* bytes_done);
+  struct Entry {
+    std::string_view file = {};
+    std::int64_t at = 0;
+    bool creates = false;
+  };
+  Status enter(Call call, bool changes, std::int64_t* bytes_done) { return enter(call, changes, bytes_done, {}); }
+  Status enter(Call call, bool changes, std::int64_t* bytes_done, Entry entry);
+  void tell_lie(const Inode& inode, std::int64_t at, MutableBytes out);
   void lose(Inode& inode, Loss loss, Random& random);
   std::int64_t used() const;
 
@@ -91,6 +120,9 @@ class SimDisk : public storage::Disk {
   std::int64_t generation_ = 0;                      // a crash makes older handles useless
   bool direct_supported_ = true;
   bool mapping_supported_ = true;
+  bool remembers_previous_ = false;
+  Fault lie_;                                        // for the read that is being done; Lie::None: none
+  std::function<void(const Visit&)> watcher_;
 };
 
 }  // namespace halfmoon::testkit
