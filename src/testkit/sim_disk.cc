@@ -173,7 +173,7 @@ class SimDisk::Handle : public storage::File {
  private:
   Status usable(Call call, bool changes, std::int64_t* done, std::int64_t at = 0) {
     if (generation_ != opened_.disk.generation_) return Error{ErrorCode::Io, opened_.name + ": the machine crashed (simulated)"};
-    Status status = opened_.disk.enter(call, changes, done, {.file = opened_.name, .at = at});
+    Status status = opened_.disk.enter(call, changes, done, {.file = opened_.name, .at = at, .creates = false, .writable = false});
     if (!status.ok()) return Error{status.error().code, opened_.name + ": " + status.error().text};
     return status;
   }
@@ -204,7 +204,7 @@ SimDisk::~SimDisk() = default;
 
 /// Counts the call and fails it if a fault is due. `bytes_done`: what a failing write does all the same.
 Status SimDisk::enter(Call call, bool changes, std::int64_t* bytes_done, Entry entry) {
-  Visit visit{.call = call, .file = entry.file, .at = entry.at, .creates = entry.creates, .struck = false};
+  Visit visit{.call = call, .file = entry.file, .at = entry.at, .creates = entry.creates, .writable = entry.writable, .struck = false};
   calls_[static_cast<std::size_t>(call)]++;
   if (changes) changes_++;
   for (auto fault = faults_.begin(); fault != faults_.end(); ++fault) {
@@ -255,7 +255,7 @@ Result<std::unique_ptr<storage::File>> SimDisk::open(const std::string& name, st
   auto found = names_.find(name);
   const bool exists = found != names_.end();
   const bool may_create = mode == storage::OpenMode::CreateNew || mode == storage::OpenMode::CreateOrOpen;
-  Status status = enter(Call::Open, !exists && may_create, nullptr, {.file = name, .at = 0, .creates = !exists});
+  Status status = enter(Call::Open, !exists && may_create, nullptr, {.file = name, .at = 0, .creates = !exists, .writable = mode != storage::OpenMode::Read});
   if (!status.ok()) return Error{status.error().code, name + ": open: " + status.error().text};
   if (!exists && !may_create) return Error{ErrorCode::Io, name + ": open: no such file (simulated)"};
   if (exists && mode == storage::OpenMode::CreateNew) return Error{ErrorCode::Io, name + ": open: file exists (simulated)"};
@@ -270,7 +270,7 @@ Result<std::unique_ptr<storage::File>> SimDisk::open(const std::string& name, st
 
 Result<storage::OwnedFd> SimDisk::create_mappable(const std::string& name, std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
-  Status status = enter(Call::Open, true, nullptr, {.file = name, .at = 0, .creates = true});
+  Status status = enter(Call::Open, true, nullptr, {.file = name, .at = 0, .creates = true, .writable = true});
   if (!status.ok()) return Error{status.error().code, name + ": open: " + status.error().text};
   if (!mapping_supported_) return Error{ErrorCode::Io, name + ": fallocate: operation not supported (simulated)"};
   if (used() + bytes > capacity_) return Error{ErrorCode::DiskFull, name + ": fallocate: no space left (simulated)"};
@@ -295,7 +295,7 @@ Result<std::vector<std::string>> SimDisk::list() {
 
 Status SimDisk::rename(const std::string& from, const std::string& to) {
   const std::lock_guard lock(mutex_);
-  HM_TRY_STATUS(enter(Call::Rename, true, nullptr, {.file = from}));
+  HM_TRY_STATUS(enter(Call::Rename, true, nullptr, {.file = from, .at = 0, .creates = false, .writable = false}));
   const auto found = names_.find(from);
   if (found == names_.end()) return Error{ErrorCode::Io, from + ": rename: no such file (simulated)"};
   unsynced_changes_.push_back({.from = from, .to = to, .inode = found->second});
@@ -306,7 +306,7 @@ Status SimDisk::rename(const std::string& from, const std::string& to) {
 
 Status SimDisk::remove(const std::string& name) {
   const std::lock_guard lock(mutex_);
-  HM_TRY_STATUS(enter(Call::Remove, true, nullptr, {.file = name}));
+  HM_TRY_STATUS(enter(Call::Remove, true, nullptr, {.file = name, .at = 0, .creates = false, .writable = false}));
   if (names_.erase(name) == 0) return Error{ErrorCode::Io, name + ": remove: no such file (simulated)"};
   unsynced_changes_.push_back({.from = name, .to = {}, .inode = nullptr});
   return Done{};

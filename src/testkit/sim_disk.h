@@ -52,6 +52,7 @@ class SimDisk : public storage::Disk {
     std::string_view file;                    // empty: the directory
     std::int64_t at = 0;                      // of a read or write
     bool creates = false;                     // an Open that made the file
+    bool writable = false;                    // an Open for writing
     bool struck = false;                      // a fault was done to it
   };
   /// What a crash does with what was not synced.
@@ -102,6 +103,7 @@ class SimDisk : public storage::Disk {
     std::string_view file = {};
     std::int64_t at = 0;
     bool creates = false;
+    bool writable = false;
   };
   Status enter(Call call, bool changes, std::int64_t* bytes_done) { return enter(call, changes, bytes_done, {}); }
   Status enter(Call call, bool changes, std::int64_t* bytes_done, Entry entry);
