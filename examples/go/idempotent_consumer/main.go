@@ -10,7 +10,6 @@ package main
 import (
 	"context"
 	"database/sql"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,6 +20,8 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	_ "github.com/mattn/go-sqlite3"
+
+	"halfmoon/examples/program"
 )
 
 const schema = `
@@ -49,22 +50,17 @@ func apply(db *sql.DB, id, item string, quantity int) (bool, error) {
 }
 
 func main() {
-	ns := flag.String("ns", "127.0.0.1:9876", "name server")
-	topic := flag.String("topic", "orders", "topic")
-	group := flag.String("group", "warehouse", "consumer group")
-	file := flag.String("db", "warehouse.db", "SQLite file")
-	pause := flag.Duration("pause", 0, "between the effect and the acknowledgement, so that there is time to kill this program")
-	flag.Parse()
+	o := program.Parse("warehouse", "consumer group", "warehouse.db", "between the effect and the acknowledgement")
 
-	db, err := sql.Open("sqlite3", "file:"+*file+"?_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=5000")
-	check(err)
+	db, err := sql.Open("sqlite3", "file:"+o.Database+"?_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=5000")
+	program.Check(err)
 	_, err = db.Exec(schema)
-	check(err)
+	program.Check(err)
 
-	c, err := rocketmq.NewPushConsumer(consumer.WithNameServer([]string{*ns}), consumer.WithGroupName(*group),
+	c, err := rocketmq.NewPushConsumer(consumer.WithNameServer([]string{o.NameServer}), consumer.WithGroupName(o.Group),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset))
-	check(err)
-	check(c.Subscribe(*topic, consumer.MessageSelector{}, func(_ context.Context, msgs ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
+	program.Check(err)
+	program.Check(c.Subscribe(o.Topic, consumer.MessageSelector{}, func(_ context.Context, msgs ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
 		for _, msg := range msgs {
 			// The key is what the sender chose to name the order. The client's message id would not do: an order that is sent twice
 			// has two of them.
@@ -85,22 +81,15 @@ func main() {
 			} else {
 				fmt.Println("AGAIN", id)
 			}
-			time.Sleep(*pause)
+			time.Sleep(o.Pause)
 		}
 		return consumer.ConsumeSuccess, nil
 	}))
-	check(c.Start())
+	program.Check(c.Start())
 	fmt.Println("READY")
 
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	<-stop
-	check(c.Shutdown()) // tells the broker how far it is
-}
-
-func check(err error) {
-	if err != nil {
-		fmt.Println("ERROR", err)
-		os.Exit(1)
-	}
+	program.Check(c.Shutdown()) // tells the broker how far it is
 }

@@ -14,7 +14,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/producer"
 
 	"halfmoon/examples/orders"
+	"halfmoon/examples/program"
 )
 
 type row struct {
@@ -48,45 +48,33 @@ func oldest(db *orders.Database) (found []row, err error) {
 }
 
 func main() {
-	ns := flag.String("ns", "127.0.0.1:9876", "name server")
-	topic := flag.String("topic", "orders", "topic")
-	group := flag.String("group", "relay", "producer group")
-	file := flag.String("db", "orders.db", "SQLite file")
-	pause := flag.Duration("pause", 0, "between sending and deleting, so that there is time to kill this program")
-	flag.Parse()
+	o := program.Parse("relay", "producer group", "orders.db", "between sending and deleting")
 
-	db, err := orders.Open(*file)
-	check(err)
+	db, err := orders.Open(o.Database)
+	program.Check(err)
 	for _, order := range flag.Args() {
 		id, what, _ := strings.Cut(order, "=")
-		check(db.PlaceWithOutbox(id, what))
+		program.Check(db.PlaceWithOutbox(id, what))
 		fmt.Println("PLACED", id)
 	}
 
-	p, err := rocketmq.NewProducer(producer.WithNameServer([]string{*ns}), producer.WithGroupName(*group))
-	check(err)
-	check(p.Start())
+	p, err := rocketmq.NewProducer(producer.WithNameServer([]string{o.NameServer}), producer.WithGroupName(o.Group))
+	program.Check(err)
+	program.Check(p.Start())
 	for {
 		rows, err := oldest(db)
-		check(err)
+		program.Check(err)
 		for _, r := range rows {
-			res, err := p.SendSync(context.Background(), primitive.NewMessage(*topic, []byte(r.payload)).WithKeys([]string{r.id}))
+			res, err := p.SendSync(context.Background(), primitive.NewMessage(o.Topic, []byte(r.payload)).WithKeys([]string{r.id}))
 			if err != nil || res.Status != primitive.SendOK {
 				fmt.Println("LATER", r.id, err)
 				break // not the next one before this one
 			}
 			fmt.Println("SENT", r.id)
-			time.Sleep(*pause)
+			time.Sleep(o.Pause)
 			_, err = db.Exec("DELETE FROM outbox WHERE number = ?", r.number)
-			check(err)
+			program.Check(err)
 		}
 		time.Sleep(100 * time.Millisecond)
-	}
-}
-
-func check(err error) {
-	if err != nil {
-		fmt.Println("ERROR", err)
-		os.Exit(1)
 	}
 }

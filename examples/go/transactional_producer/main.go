@@ -14,7 +14,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/producer"
 
 	"halfmoon/examples/orders"
+	"halfmoon/examples/program"
 )
 
 var errTooMany = errors.New("nobody can deliver that many")
@@ -76,44 +76,32 @@ func (s *shop) CheckLocalTransaction(msg *primitive.MessageExt) primitive.LocalT
 }
 
 func main() {
-	ns := flag.String("ns", "127.0.0.1:9876", "name server")
-	topic := flag.String("topic", "orders", "topic")
-	group := flag.String("group", "shop", "producer group: all that can answer for this database")
-	file := flag.String("db", "orders.db", "SQLite file")
-	pause := flag.Duration("pause", 0, "before and after the local transaction, so that there is time to kill this program")
-	flag.Parse()
+	o := program.Parse("shop", "producer group: all that can answer for this database", "orders.db", "before and after the local transaction")
 
-	db, err := orders.Open(*file)
-	check(err)
-	p, err := rocketmq.NewTransactionProducer(&shop{db, *pause},
-		producer.WithNameServer([]string{*ns}), producer.WithGroupName(*group),
+	db, err := orders.Open(o.Database)
+	program.Check(err)
+	p, err := rocketmq.NewTransactionProducer(&shop{db, o.Pause},
+		producer.WithNameServer([]string{o.NameServer}), producer.WithGroupName(o.Group),
 		// The client must not send a half message again by itself: it would be a second one with the same transaction id.
 		producer.WithRetry(0))
-	check(err)
-	check(p.Start())
+	program.Check(err)
+	program.Check(p.Start())
 
 	for _, order := range flag.Args() {
 		id, what, _ := strings.Cut(order, "=")
-		msg := primitive.NewMessage(*topic, []byte(what)).WithKeys([]string{id})
+		msg := primitive.NewMessage(o.Topic, []byte(what)).WithKeys([]string{id})
 		// An error says that no local transaction was begun. Sending again, as a new message, is safe: if the first one did arrive, its
 		// check will find nothing, and roll it back.
 		res, err := p.SendMessageInTransaction(context.Background(), msg)
-		check(err)
+		program.Check(err)
 		fmt.Println("SENT", id, res.State)
 	}
 	if flag.NArg() == 0 {
 		// This client registers with the brokers of the topics that it has sent to. To be asked, send something: a half message that is
 		// rolled back at once.
-		_, err := p.SendMessageInTransaction(context.Background(), primitive.NewMessage(*topic, []byte("hello 101")).WithKeys([]string{"hello"}))
-		check(err)
+		_, err := p.SendMessageInTransaction(context.Background(), primitive.NewMessage(o.Topic, []byte("hello 101")).WithKeys([]string{"hello"}))
+		program.Check(err)
 	}
 	fmt.Println("DONE")
 	select {}
-}
-
-func check(err error) {
-	if err != nil {
-		fmt.Println("ERROR", err)
-		os.Exit(1)
-	}
 }
