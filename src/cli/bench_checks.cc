@@ -21,13 +21,13 @@ constexpr std::int32_t kHeartbeatOpaque = 1;
 constexpr std::string_view kImmunity = "CHECK_IMMUNITY_TIME_IN_SECONDS\1" "1\2";
 constexpr std::chrono::milliseconds kImmunityOver{1500};
 
-/// First fills: half messages in a closed loop, nobody answers for them. Then every connection registers as a producer of their group, and what is
-/// measured is how fast the broker asks about all of them, each answered at once.
+/// First fills: half messages in a closed loop, nobody answers for them. Who sends one is a producer of its group and will be asked about as many as one
+/// connection may owe answers for; these connections say nothing, and close. Then new ones register, and what is measured is how fast the broker asks about
+/// all of them, each answered at once.
 class ChecksRun final : public AnswerSink {
  public:
-  ChecksRun(const BenchOptions& options, Links& links, Meter& meter)
+  ChecksRun(const BenchOptions& options, Meter& meter)
       : options_(options),
-        links_(links),
         meter_(meter),
         templates_(send_templates(options, MessageKind::Half, {.properties = kImmunity})),
         burst_bytes_(templates_.front().frame_bytes() * options.burst),
@@ -40,6 +40,7 @@ class ChecksRun final : public AnswerSink {
   void on_request(std::size_t link, const Answer& request) override;
 
  private:
+  Status dial();
   void put(std::size_t link);
   Status fill(std::uint64_t until);
   Status ask();
@@ -47,11 +48,12 @@ class ChecksRun final : public AnswerSink {
   void register_all();
 
   const BenchOptions& options_;
-  Links& links_;
+  std::unique_ptr<Links> links_;
   Meter& meter_;
   const std::vector<SendTemplate> templates_;
   const std::size_t burst_bytes_;
   const CheckReply reply_;
+  bool filling_ = true;
   std::uint64_t sent_ = 0;
   std::uint64_t until_ = 0;    // send so many
   std::uint64_t done_ = 0;     // answers to them
@@ -64,10 +66,17 @@ class ChecksRun final : public AnswerSink {
   std::optional<Error> failure_;
 };
 
+Status ChecksRun::dial() {
+  links_.reset();
+  HM_TRY(std::unique_ptr<Links>, links, Links::dial(options_.host, options_.port, options_.connections));
+  links_ = std::move(links);
+  return Done{};
+}
+
 void ChecksRun::put(std::size_t link) {
-  templates_[sent_ % templates_.size()].append(links_.out(link), {0, sent_, wall_ms()});
+  templates_[sent_ % templates_.size()].append(links_->out(link), {0, sent_, wall_ms()});
   ++sent_;
-  Status status = links_.flush_over(link, burst_bytes_);
+  Status status = links_->flush_over(link, burst_bytes_);
   if (!status.ok() && !failure_) failure_ = std::move(status).error();
 }
 
@@ -80,9 +89,9 @@ void ChecksRun::on_answer(std::size_t link, const Answer& answer) {
 }
 
 void ChecksRun::on_request(std::size_t link, const Answer& request) {
-  if (request.code != static_cast<std::int32_t>(wire::RequestCode::CheckTransactionState)) return;
+  if (filling_ || request.code != static_cast<std::int32_t>(wire::RequestCode::CheckTransactionState)) return;
   ++checks_;
-  append_check_reply(links_.out(link), reply_, request);
+  append_check_reply(links_->out(link), reply_, request);
   const auto half_offset = static_cast<std::size_t>(request.number("tranStateTableOffset"));
   if (half_offset >= asked_.size()) asked_.resize(std::max(half_offset + 1, asked_.size() * 2));
   if (asked_[half_offset]) return;
@@ -91,8 +100,8 @@ void ChecksRun::on_request(std::size_t link, const Answer& request) {
 }
 
 Status ChecksRun::turn(std::uint64_t missing) {
-  HM_TRY_STATUS(links_.flush());
-  HM_TRY_STATUS(links_.poll(100, *this));
+  HM_TRY_STATUS(links_->flush());
+  HM_TRY_STATUS(links_->poll(100, *this));
   if (failure_) return *failure_;
   if (mono_ns() - last_arrival_ns_ > std::uint64_t{options_.timeout_s} * 1'000'000'000u) return no_answer(options_, missing);
   return Done{};
@@ -102,15 +111,15 @@ Status ChecksRun::fill(std::uint64_t until) {
   until_ = until;
   last_arrival_ns_ = mono_ns();
   for (std::uint32_t i = 0; i < options_.in_flight; ++i) {
-    for (std::size_t link = 0; link < links_.size() && sent_ < until_; ++link) put(link);
+    for (std::size_t link = 0; link < links_->size() && sent_ < until_; ++link) put(link);
   }
   while (done_ < until_) HM_TRY_STATUS(turn(until_ - done_));
   return Done{};
 }
 
 void ChecksRun::register_all() {
-  for (std::size_t link = 0; link < links_.size(); ++link)
-    append_producer_heartbeat(links_.out(link), options_.header, kHeartbeatOpaque, "bench-checks-" + std::to_string(link), options_.group);
+  for (std::size_t link = 0; link < links_->size(); ++link)
+    append_producer_heartbeat(links_->out(link), options_.header, kHeartbeatOpaque, "bench-checks-" + std::to_string(link), options_.group);
   registered_ns_ = mono_ns();
 }
 
@@ -126,6 +135,7 @@ Status ChecksRun::ask() {
 
 Status ChecksRun::run() {
   const std::uint64_t total = warmup_of(options_) + options_.messages;
+  HM_TRY_STATUS(dial());
   HM_TRY_STATUS(fill(warmup_of(options_)));
   HM_TRY(const double, before, resident_bytes(options_.broker_pids));
   HM_TRY_STATUS(meter_.start());
@@ -133,12 +143,14 @@ Status ChecksRun::run() {
   HM_TRY_STATUS(fill(total));
   const double fill_s = static_cast<double>(mono_ns() - filling_ns) / 1e9;
   HM_TRY(const double, filled, resident_bytes(options_.broker_pids));
+  filling_ = false;
+  HM_TRY_STATUS(dial());
   std::this_thread::sleep_for(kImmunityOver);
 
   HM_TRY_STATUS(meter_.start());
   HM_TRY_STATUS(ask());
   HM_TRY_STATUS(meter_.stop());
-  while (links_.anything_unsent()) HM_TRY_STATUS(turn(0));  // the last answers
+  while (links_->anything_unsent()) HM_TRY_STATUS(turn(0));  // the last answers
   HM_TRY(const double, after, resident_bytes(options_.broker_pids));
 
   BenchResult& result = meter_.result();
@@ -172,8 +184,7 @@ Result<BytesWritten> bytes_written(const BenchOptions& options) {
 }  // namespace
 
 Status run_checks(const BenchOptions& options, Meter& meter) {
-  HM_TRY(const std::unique_ptr<Links>, links, Links::dial(options.host, options.port, options.connections));
-  return ChecksRun(options, *links, meter).run();
+  return ChecksRun(options, meter).run();
 }
 
 Status run_tx(const BenchOptions& options, Meter& meter) {
