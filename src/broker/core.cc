@@ -87,7 +87,7 @@ void Core::begin(Now now) {
 
 void Core::end() {
   Impl& s = *impl_;
-  if (!s.offset_replies.empty()) s.flush_offsets();
+  if (!s.offset_replies.empty()) (void)s.flush_offsets();
   s.log.close_batch(s.now.wall_ms);
 }
 
@@ -100,7 +100,7 @@ void Core::Impl::tick() {
   run_due_checks();
   go_on_asking();
   expire_pulls();
-  if (now.mono_ms >= offsets_due_mono_ms) flush_offsets();
+  if (now.mono_ms >= offsets_due_mono_ms) (void)flush_offsets();
   if (now.mono_ms >= clients_due_mono_ms) {
     tell_consumers(clients.expire(now.mono_ms, options.client_timeout_ms));
     locks.expire(now.mono_ms);
@@ -111,7 +111,7 @@ void Core::Impl::tick() {
 
 std::int64_t Core::Impl::next_due_mono_ms() const {
   std::int64_t due = std::min(offsets_due_mono_ms, clients_due_mono_ms);
-  if (!timers.empty()) due = std::min(due, mono_of_wall(timers.front().due_ms));
+  if (!timers.empty()) due = std::min(due, std::max(mono_of_wall(timers.front().due_ms), fire_again_mono_ms));
   if (book.next_due_ms() != kNever) due = std::min(due, now.mono_ms + (book.next_due_ms() - book_ms()));
   if (!groups_to_ask.empty()) due = now.mono_ms;
   due = std::min(due, stalled_due_mono_ms);
@@ -130,7 +130,7 @@ void Core::stop_accepting(const std::string& why) {
     result.next_offset = s.parked[slot].scanned_offset;
     s.unpark(slot, std::move(result));
   }
-  s.flush_offsets();
+  (void)s.flush_offsets();
 }
 
 storage::Snapshot Core::snapshot() const {

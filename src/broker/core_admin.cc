@@ -92,6 +92,8 @@ void Core::delete_group(std::string_view name, bool clean_offsets, Reply<Done> r
   Impl& s = *impl_;
   if (auto valid = s.may_write(); !valid.ok()) return reply(std::move(valid));
   if (!s.groups.contains(name)) return s.answer_when_all_is_safe(std::move(reply));
+  // What the group committed and is not in the log yet goes there first: a replay must find the offsets that the deletion is to keep.
+  if (auto flushed = s.flush_offsets(); !flushed.ok()) return reply(std::move(flushed));
   const auto position = s.append(RecordType::GroupDeleted, encode_group_deleted(name, clean_offsets));
   if (!position.ok()) return reply(Error(position.error()));
   s.apply_group_deleted(name, clean_offsets);
@@ -201,7 +203,7 @@ Result<std::map<std::int32_t, std::int64_t>> Core::reset_offsets(const ResetRequ
     moved[q] = target;
   }
   for (const auto& [q, offset] : moved) s.commit(*group, request.group, *topic, q, offset, OffsetKind::Reset);
-  s.flush_offsets();
+  (void)s.flush_offsets();
   log_event(LogLevel::Info, "group.reset", {{"group", request.group}, {"topic", request.topic}, {"queues", moved.size()}});
   return moved;
 }

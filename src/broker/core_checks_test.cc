@@ -303,6 +303,18 @@ TEST_F(Transaction, NoMoreChecksOutstandingThanAConnectionCanTake) {
   EXPECT_EQ(outbound.checks.size(), 10u);
 }
 
+TEST_F(Transaction, WhoWasAskedAboutADeletedTopicIsAskedAboutOthersAtOnce) {
+  options.checks_outstanding_max = 1;
+  restart();
+  producer(1);
+  half("T", "t", {}, 1);
+  half("U", "u", {}, 1);
+  advance(6000);
+  ASSERT_EQ(outbound.checks.size(), 1u);
+  turn([&] { core->delete_topic("T", [](Result<Done>&&) {}); });
+  EXPECT_EQ(outbound.checks.size(), 2u);
+}
+
 TEST_F(Transaction, AnswerToACheckThatNobodyAskedDoesNotCount) {
   producer(1);
   const auto h = half("T", "h", {}, 1);

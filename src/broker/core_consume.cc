@@ -202,6 +202,7 @@ void Core::Impl::commit(Group& group, std::string_view group_name, const Topic& 
   if (!kept) return;  // as if it came later: the group begins there again
   OffsetState& state = *kept;
   if (kind == OffsetKind::Reset) {
+    make_dirty(state, group_name, topic, queue_id);
     state.reset_pending = true;
   } else {
     // Clients go on committing what they had for some seconds after they were told to move (rocketmq-client 4.9 for ten).
@@ -216,51 +217,57 @@ void Core::Impl::commit(Group& group, std::string_view group_name, const Topic& 
     }
     count.offsets_committed++;
   }
-  state.offset = offset;
   make_dirty(state, group_name, topic, queue_id);
+  state.offset = offset;
 }
 
+// Before the change: what stands there is what the log knows.
 void Core::Impl::make_dirty(OffsetState& state, std::string_view group_name, const Topic& topic, std::int32_t queue_id) {
   if (state.dirty) return;
   state.dirty = true;
-  dirty_offsets.emplace_back(group_name, topic.id, queue_id);
+  dirty_offsets.push_back({std::string(group_name), topic.id, queue_id, state.offset, state.reset_pending});
   if (offsets_due_mono_ms == kNever) offsets_due_mono_ms = now.mono_ms + options.offset_flush_ms;
 }
 
 void Core::Impl::adopt_reset(OffsetState& state, std::string_view group_name, const Topic& topic, std::int32_t queue_id) {
-  state.reset_pending = false;
   make_dirty(state, group_name, topic, queue_id);
+  state.reset_pending = false;
+}
+
+OffsetState* Core::Impl::known_offset(std::string_view group_name, std::uint32_t topic, std::int32_t queue_id) {
+  const auto group = groups.find(group_name);
+  if (group == groups.end() || !topic_of(topic)) return nullptr;
+  const auto state = group->second.offsets.find({topic, queue_id});
+  return state == group->second.offsets.end() ? nullptr : &state->second;
 }
 
 // One record for everything that changed since the last one.
-void Core::Impl::flush_offsets() {
+Status Core::Impl::flush_offsets() {
   offsets_due_mono_ms = kNever;
   std::vector<OffsetItem> items;
-  for (const auto& [group_name, topic_id, queue_id] : dirty_offsets) {
-    const auto group = groups.find(group_name);
-    const Topic* topic = topic_of(topic_id);
-    if (group == groups.end() || !topic) continue;
-    OffsetState& state = group->second.offsets[{topic_id, queue_id}];
-    state.dirty = false;
-    items.push_back({group->first, topic->config.name, queue_id, state.offset, state.reset_pending ? OffsetKind::Reset : OffsetKind::Commit});
+  for (const DirtyOffset& d : dirty_offsets) {
+    OffsetState* const state = known_offset(d.group, d.topic, d.queue_id);
+    if (!state) continue;  // its topic was deleted
+    state->dirty = false;
+    items.push_back({d.group, topic_of(d.topic)->config.name, d.queue_id, state->offset, state->reset_pending ? OffsetKind::Reset : OffsetKind::Commit});
   }
   std::vector<Reply<Done>> replies = std::move(offset_replies);
   offset_replies.clear();
   Result<storage::Position> record = storage::Position{0};  // nothing to write: safe already
   if (!items.empty()) record = append(RecordType::Offsets, encode(items));
   if (!record.ok()) {  // disk full or busy: they stay dirty
-    for (const auto& [group_name, topic_id, queue_id] : dirty_offsets)
-      if (const auto group = groups.find(group_name); group != groups.end())
-        if (const auto state = group->second.offsets.find({topic_id, queue_id}); state != group->second.offsets.end()) state->second.dirty = true;
+    for (const DirtyOffset& d : dirty_offsets)
+      if (OffsetState* const state = known_offset(d.group, d.topic, d.queue_id)) state->dirty = true;
     offsets_due_mono_ms = now.mono_ms + options.offset_flush_ms;
     for (auto& reply : replies) reply(Error(record.error()));
-    return;
+    return std::move(record).error();
   }
   dirty_offsets.clear();
   for (auto& reply : replies) {
     if (items.empty()) answer_when_all_is_safe(std::move(reply));
     else answer_when_safe(*record, std::move(reply));
   }
+  return Done{};
 }
 
 void Core::Impl::apply_offset(const OffsetItem& item) {

@@ -78,12 +78,23 @@ struct OffsetState {
   std::int64_t pulled = -1;               // last asked offset, for the lag that tools show
   bool reset_pending = false;             // an operator moved it; until a client pulls from there, pulls are sent there and commits ignored
   bool dirty = false;                     // not yet in the log
+  bool worth_keeping() const { return offset >= 0 || reset_pending; }
+};
+
+/// An offset that is not in the log yet, and what the log says instead.
+struct DirtyOffset {
+  std::string group;
+  std::uint32_t topic = 0;
+  std::int32_t queue_id = 0;
+  std::int64_t logged = -1;
+  bool logged_reset = false;
 };
 
 struct Group {
   model::GroupConfig config;
   bool deleted = false;                   // only its offsets are left, for when it is created again
-  std::map<std::pair<std::uint32_t, std::int32_t>, OffsetState> offsets;  // (topic id, queue)
+  using OffsetKey = std::pair<std::uint32_t, std::int32_t>;  // topic id, queue
+  std::map<OffsetKey, OffsetState> offsets;
 };
 
 /// Something that becomes visible later; ordered by due time, then position.
@@ -163,6 +174,7 @@ struct Core::Impl {
   std::atomic<storage::Position> halves_known_from{0};  // for readers: ended.sure_from()
   boost::unordered_flat_map<storage::Position, std::int64_t> resumed_ms;  // half messages that were resumed, and when by book_ms(): their age counts from then
   std::vector<Timer> timers;                   // heap
+  std::int64_t fire_again_mono_ms = 0;         // before that none is tried
   boost::unordered_flat_map<storage::Position, Timer> replayed_timers;  // by target, until start() makes the heap
   std::deque<CrossReference> cross_references; // by `by`
   std::int64_t total_queues = 0;                // of all topics
@@ -196,7 +208,7 @@ struct Core::Impl {
   std::vector<ParkedPull> parked;
   std::vector<std::uint32_t> parked_free;
   std::vector<PullDeadline> pull_deadlines;    // heap
-  std::vector<std::tuple<std::string, std::uint32_t, std::int32_t>> dirty_offsets;  // group, topic id, queue
+  std::vector<DirtyOffset> dirty_offsets;
   std::vector<Reply<Done>> offset_replies;
   std::int64_t offsets_due_mono_ms = kNever;
   std::int64_t clients_due_mono_ms = kNever;
@@ -330,11 +342,14 @@ struct Core::Impl {
   void wake_pulls(const Topic& topic, Queue& queue);
   void unpark(std::uint32_t slot, Result<PullResult> result);
   void expire_pulls();
+  /// The same, if it is there.
+  OffsetState* known_offset(std::string_view group, std::uint32_t topic, std::int32_t queue_id);
   void commit(Group& group, std::string_view group_name, const Topic& topic, std::int32_t queue_id, std::int64_t offset, OffsetKind kind);
   /// The group's client has gone where the reset sent it: from now on its commits count again.
   void adopt_reset(OffsetState& state, std::string_view group_name, const Topic& topic, std::int32_t queue_id);
   void make_dirty(OffsetState& state, std::string_view group_name, const Topic& topic, std::int32_t queue_id);
-  void flush_offsets();
+  /// Errors: DiskFull, Busy, Io; then they are tried again later.
+  Status flush_offsets();
   void apply_offset(const OffsetItem& item);
   Result<Queue*> queue_for(QueueRef ref, Topic** topic = nullptr);
   Status may_join(const Heartbeat& beat) const;
@@ -354,6 +369,7 @@ struct Core::Impl {
 
   // ---- core_snapshot.cc
   storage::SnapshotDraft draft_snapshot() const;
+  static std::vector<std::pair<Group::OffsetKey, OffsetState>> logged_offsets(const Group& group, const std::map<Group::OffsetKey, const DirtyOffset*>& dirty);
   Status decode_snapshot(const storage::Snapshot& snapshot);
 
   // ---- core_release.cc

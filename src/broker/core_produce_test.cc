@@ -246,6 +246,44 @@ TEST_F(Produce, AFillingDiskRefusesStepByStep) {
   EXPECT_TRUE(send("New", "x").ok());
 }
 
+TEST_F(Produce, WhatAFullDiskPutOffComesInItsOrder) {
+  send("T", "first", {{"TIMER_DELAY_MS", "1000"}});
+  send("T", "second", {{"TIMER_DELAY_MS", "1050"}});
+  disk.set_capacity(1 << 20);
+  ASSERT_FALSE(log->prepare_next().ok());
+  while (send("U", std::string(4 << 10, 'x')).ok()) {
+  }
+  while (send("U", "x").ok()) {
+  }
+  advance(1010);
+  EXPECT_EQ(bodies("T").size(), 0u);
+  EXPECT_EQ(core->next_due_mono_ms(), clock.now().mono_ms + 100);
+  disk.set_capacity(std::int64_t{1} << 40);
+  ASSERT_TRUE(log->prepare_next().ok());
+  advance(100);
+  EXPECT_EQ(bodies("T"), (std::vector<std::string>{"first", "second"}));
+}
+
+TEST_F(Produce, RetentionMayTakeWhatWasNotShownYet) {
+  const auto waiting = [&] {
+    send("T", "x");
+    return pull_later("T", 1, 60000);
+  }();
+  auto_flush = false;
+  for (int i = 0; i < 63; i++) send_later("T", "x");  // a whole chunk of the queue's index
+  while (log->segments().size() < 2) {
+    send_later("U", std::string(16 << 10, 'x'));
+    ASSERT_TRUE(log->flush().ok());  // and nobody has told the core
+  }
+  turn([&] { ASSERT_TRUE(core->release({.keep_ms = std::int64_t{1} << 60, .keep_bytes = 1}).ok()); });
+  ASSERT_EQ(*core->min_offset({"T", 0}), 64);
+  turn([&] { core->safe_advanced(); });
+  EXPECT_EQ(*core->max_offset({"T", 0}), 64);
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_EQ((**waiting)->status, PullStatus::OffsetMoved);
+  EXPECT_EQ((**waiting)->next_offset, 64);
+}
+
 TEST_F(Produce, StoppingRefusesWithAReason) {
   send("T", "x");
   turn([&] { core->stop_accepting("the broker is shutting down"); });

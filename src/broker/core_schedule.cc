@@ -10,6 +10,8 @@ using storage::RecordType;
 namespace {
 // At most so many timers fire in one turn, so that a million of them due at once do not keep everybody else out.
 constexpr int kFiresPerTurn = 4096;
+// How long after a refusal (disk full, busy) it is tried again.
+constexpr std::int64_t kFireAgainMs = 100;
 }  // namespace
 
 void Core::Impl::add_timer(const Timer& timer) {
@@ -44,17 +46,15 @@ void Core::Impl::apply_reference(storage::Position record, const ReferenceRecord
 }
 
 void Core::Impl::fire_due() {
-  if (log.poisoned()) return;
+  if (log.poisoned() || now.mono_ms < fire_again_mono_ms) return;
   for (int n = 0; n < kFiresPerTurn && !timers.empty() && timers.front().due_ms <= now.wall_ms; n++) {
     const Timer timer = timers.front();
     Topic* topic = topic_of(timer.topic);
     if (topic) {
       const FireRecord fire{timer.target, topic->queue(timer.queue_id)->index.end(), now.wall_ms};
       const auto position = append(RecordType::Fire, encode(fire));
-      if (!position.ok()) {  // disk full or busy: it stays in the heap and is tried again
-        std::pop_heap(timers.begin(), timers.end());
-        timers.back().due_ms = now.wall_ms + 100;
-        std::push_heap(timers.begin(), timers.end());
+      if (!position.ok()) {  // it stays where it is, so that all come in their order
+        fire_again_mono_ms = now.mono_ms + kFireAgainMs;
         return;
       }
       apply_fire(*position, fire, timer);

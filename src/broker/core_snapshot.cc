@@ -62,6 +62,21 @@ Timer get_timer(Reader& in) {
 
 }  // namespace
 
+// Without what is not in the log yet: else the offset of a queue would go back where a start has to do without this snapshot.
+std::vector<std::pair<Group::OffsetKey, OffsetState>> Core::Impl::logged_offsets(const Group& group, const std::map<Group::OffsetKey, const DirtyOffset*>& dirty) {
+  std::vector<std::pair<Group::OffsetKey, OffsetState>> logged;
+  logged.reserve(group.offsets.size());
+  for (const auto& [key, now_] : group.offsets) {
+    OffsetState state = now_;
+    if (const auto d = dirty.find(key); d != dirty.end()) {
+      state.offset = d->second->logged;
+      state.reset_pending = d->second->logged_reset;
+    }
+    if (state.worth_keeping()) logged.emplace_back(key, state);
+  }
+  return logged;
+}
+
 // Sections in order: version, wall clock; topics with their queues' entries; groups with offsets; producer groups; half messages; ended ones; timers; cross
 // references; carried positions. Names are sorted and ids renumbered, so that the same state gives the same bytes.
 storage::SnapshotDraft Core::Impl::draft_snapshot() const {
@@ -98,15 +113,15 @@ storage::SnapshotDraft Core::Impl::draft_snapshot() const {
   out.reserve((1 << 20) + book.size() * 96 + ended.size() * 40 + verdicts.bytes() + timers.size() * 48);  // growing would take twice the memory
   std::map<std::string_view, const Group*> groups_by_name;
   for (const auto& [name, group] : groups) groups_by_name[name] = &group;
+  std::map<std::string_view, std::map<Group::OffsetKey, const DirtyOffset*>> dirty;
+  for (const DirtyOffset& d : dirty_offsets) dirty[d.group][{d.topic, d.queue_id}] = &d;
   w.le(static_cast<std::uint32_t>(groups_by_name.size()));
   for (const auto& [name, group] : groups_by_name) {
     put_text(w, encode(group->config));
     w.le(static_cast<std::uint8_t>(group->deleted));
-    // Where somebody pulled and never committed there is nothing to keep: a replay of the log knows nothing of it either.
-    const auto kept = [](const auto& item) { return item.second.offset >= 0 || item.second.reset_pending; };
-    w.le(static_cast<std::uint32_t>(std::count_if(group->offsets.begin(), group->offsets.end(), kept)));
-    for (const auto& [key, state] : group->offsets) {
-      if (!kept(std::pair(key, state))) continue;
+    const auto offsets = logged_offsets(*group, dirty[name]);
+    w.le(static_cast<std::uint32_t>(offsets.size()));
+    for (const auto& [key, state] : offsets) {
       w.le(id_of(key.first));
       w.le(key.second);
       w.le(state.offset);

@@ -56,6 +56,7 @@ void Core::Impl::apply_topic_deleted(std::string_view name) {
   total_queues -= static_cast<std::int64_t>(gone.queues.size());
   // Its half messages go with it, as its messages do: a later verdict finds nothing.
   book.erase_topic(gone.id);
+  if (!groups_stalled.empty()) stalled_due_mono_ms = now.mono_ms;  // whoever was asked about them can be asked about others
   boost::unordered::erase_if(resumed_ms, [&](const auto& item) { return book.find(item.first) == kNoHalf; });
   locks.forget_topic(name);
   topic_by_id[gone.id] = nullptr;
@@ -80,6 +81,8 @@ Group& Core::Impl::apply_group(const model::GroupConfig& config) {
 void Core::Impl::apply_group_deleted(std::string_view name, bool clean_offsets) {
   const auto it = groups.find(name);
   if (it == groups.end()) return;
+  // Where somebody pulled and never committed there is nothing to keep; the log knows nothing of it either.
+  total_offsets -= static_cast<std::int64_t>(std::erase_if(it->second.offsets, [](const auto& item) { return !item.second.worth_keeping(); }));
   if (clean_offsets || it->second.offsets.empty()) {
     total_offsets -= static_cast<std::int64_t>(it->second.offsets.size());
     groups.erase(it);

@@ -150,10 +150,10 @@ void Core::Impl::answer_forgotten(const EndTransactionRequest& request, Reply<Do
       return refuse_verdict({ErrorCode::Busy, "the verdict for this half message has just been put out of memory; ask again"}, std::move(reply));
     return refuse_verdict({ErrorCode::NotFound, "Find prepared transaction message failed"}, std::move(reply));
   }
+  if (!state) return refuse_verdict({ErrorCode::NotFound, "Find prepared transaction message failed"}, std::move(reply));  // it went with its topic
   auto same = check_names({request.names->producer_group, request.names->half_offset}, request,
                           [&](std::string_view id) { return id == request.names->unique_key; });
   if (!same.ok()) return refuse_verdict(std::move(same).error(), std::move(reply));
-  if (!state) return refuse_verdict({ErrorCode::NotFound, "Find prepared transaction message failed"}, std::move(reply));  // it went with its topic
   answer_decided(*state, request, std::move(reply));
 }
 

@@ -271,6 +271,10 @@ TEST_F(Transaction, HalfMessageGoesWithItsTopic) {
   EXPECT_EQ(core->counters().halves_pending, 0);
   restart();
   EXPECT_EQ(core->counters().halves_pending, 0);
+  snapshot();
+  restart();  // now the log has to be asked whose half message it was
+  EXPECT_EQ(commit(h).error().code, ErrorCode::NotFound);
+  EXPECT_EQ(end_transaction(h, Verdict::Commit, false, "OTHER").error().code, ErrorCode::NotFound);
 }
 
 TEST_F(Transaction, VerdictsAreKnownForAsLongAsTheLogHasTheHalfMessage) {

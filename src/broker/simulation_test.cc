@@ -29,11 +29,13 @@ void live(Scenario scenario, std::uint64_t seeds) {
 }
 
 TEST(Simulation, Transactions) { live(Scenario::Transactions, 400); }
+TEST(Simulation, General) { live(Scenario::General, 400); }
 
 TEST(Simulation, OneSeedIsOneRunByteByByte) {
   set_log_sink([](LogLevel, std::string_view, std::initializer_list<LogField>) {});
-  for (std::uint64_t seed = 1; seed <= 40; seed++) {
-    SimulatedWorld first(Scenario::Transactions, seed), second(Scenario::Transactions, seed);
+  for (std::uint64_t seed = 1; seed <= 80; seed++) {
+    const Scenario scenario = seed % 2 ? Scenario::Transactions : Scenario::General;
+    SimulatedWorld first(scenario, seed), second(scenario, seed);
     std::string first_history, second_history;
     first.keep_history(&first_history);
     second.keep_history(&second_history);

@@ -22,8 +22,10 @@ constexpr const char* kNames[] = {
     "verdicts late", "verdicts on what is not retained", "verdicts looked up in the log", "unknowns counted", "unknowns ignored", "checks", "checks to another than the sender", "checks again",
     "checks that waited for a producer", "parked by count or age", "parked without an answer", "resumed", "resumes refused", "producers came", "producers by sending", "producers went", "producers restarted", "delayed commits",
     "delivered",
-    "plain messages", "batches", "delayed messages", "fired", "retries", "dead letters", "offsets committed", "topics deleted", "groups deleted", "locks granted",
-    "locks refused", "disk full", "pulls that waited"};
+    "plain messages", "batches", "delayed messages", "fired", "retries", "dead letters", "retries sent by clients", "retries sent by clients, dead",
+    "offsets committed", "offsets behind", "offsets kept for a deleted group", "topics deleted", "topics changed", "groups deleted", "groups changed", "consumers came",
+    "locks granted", "locks refused", "locks of others that expired", "disk full", "disk levels set", "pulls that waited", "pulls woken", "pulls that waited in vain",
+    "pulls whose messages went"};
 static_assert(std::size(kNames) == static_cast<std::size_t>(Tally::Count));
 
 std::uint64_t store_seed(std::uint64_t seed) { return seed * 0x9E3779B97F4A7C15u + 0x5eed; }
@@ -98,6 +100,8 @@ void SimulatedWorld::close() {
   locks_.clear();
   steps_.clear();
   checks_.clear();
+  offset_waits_.clear();
+  turn_depth_ = 0;
 }
 
 bool SimulatedWorld::open_once() {
@@ -176,10 +180,13 @@ bool SimulatedWorld::open() {
   poisoned_ = false;
   disk_.set_capacity(std::int64_t{1} << 40);
   disk_tight_ = false;
+  disk_level_ = broker::DiskLevel::Ok;
+  fires_again_mono_ms_ = 0;
   const std::string wrong = model_.rebuild(recovered_from_, snapshot_crc_, messages_);
   if (!wrong.empty()) fail("after a restart: " + wrong);
   offsets_.clear();
   dirty_offsets_.clear();
+  offset_records_.clear();  // all of them are safe
   for (const auto& [group, of_group] : model_.offsets)
     for (const auto& [queue, offset] : of_group) offsets_[{group, queue.first, queue.second}] = offset;
   journal_end_ = log_->end();
@@ -199,6 +206,7 @@ bool SimulatedWorld::open() {
   steps_.push_back(step);
   end();
   flush();
+  if (!failed() && !poisoned_) check_tables();
   if (life_ > 0 || failed()) return !failed();
   for (const char* name : {"T0", "T1"}) {
     model::TopicConfig config;
@@ -262,6 +270,7 @@ void SimulatedWorld::crash_somehow() {
 // ----------------------------------------------------------------------------------------------------------------- turns
 
 void SimulatedWorld::begin() {
+  if (turn_depth_++ > 0) return;  // one turn for several requests
   wall_ms_ = std::max(wall_ms_, clock_.now().wall_ms);
   core_->begin(clock_.now());
   model_.ahead_ms = book_ms() - wall_ms_;
@@ -269,6 +278,7 @@ void SimulatedWorld::begin() {
 }
 
 void SimulatedWorld::end() {
+  if (--turn_depth_ > 0) return;
   core_->tick();
   core_->end();
   read_journal();
@@ -276,6 +286,7 @@ void SimulatedWorld::end() {
     poisoned_ = true;
     steps_.clear();
     checks_.clear();
+    offset_waits_.clear();
     next_record_ = model_.journal.size();
     return;
   }
@@ -337,7 +348,10 @@ void SimulatedWorld::take_snapshot() {
 void SimulatedWorld::release() {
   Result<broker::Core::Release> release = Error{};
   begin();
-  release = core_->release({.keep_ms = std::int64_t{1} << 60, .keep_bytes = (8 << 10) + static_cast<std::int64_t>(dice_.below(32 << 10))});
+  broker::RetentionPolicy policy{.keep_ms = std::int64_t{1} << 60, .keep_bytes = (8 << 10) + static_cast<std::int64_t>(dice_.below(32 << 10))};
+  if (scenario_ == Scenario::General && dice_.one_in(3)) policy = {.keep_ms = static_cast<std::int64_t>(dice_.below(20000)), .keep_bytes = 0};
+  release = core_->release(policy);
+  if (release.ok() && release->drop_before > log_->first_position()) model_.release(release->drop_before);
   Step step;
   step.kind = Step::Kind::Release;
   step.answer = std::make_shared<Answer>();
@@ -349,7 +363,6 @@ void SimulatedWorld::release() {
   if (poisoned_ || failed() || !release.ok() || release->drop_before <= log_->first_position()) return;
   tell_released();
   model_.forgettable = std::max(model_.forgettable, release->drop_before);
-  model_.release(release->drop_before);
   if (!log_->sync_written().ok()) {
     poisoned_ = true;
     return;
@@ -369,6 +382,10 @@ void SimulatedWorld::settle() {
   disk_.heal();
   disk_.set_capacity(std::int64_t{1} << 40);
   disk_tight_ = false;
+  disk_level_ = broker::DiskLevel::Ok;
+  core_->set_disk_level(disk_level_);
+  there_is_room_again();
+  if (poisoned_) return crash_somehow();
   late_.clear();
   flush();
   for (int program = 1; program < 3 && !failed(); program++) {
@@ -407,6 +424,7 @@ void SimulatedWorld::settle() {
   for (const auto& [position, half] : model_.halves)
     if (!half.parked) fail("the half message at " + std::to_string(position) + " does not end, though its producers answer");
   for (int i = 0; i < 3 && !failed() && !model_.timers.empty(); i++) {
+    clock_.advance(kFireAgainMs);
     clock_.set_wall(std::max(wall_ms_, model_.timers.rbegin()->due_ms));
     begin();
     end();

@@ -36,7 +36,8 @@ enum class Tally : std::uint8_t {
   Halves, HalvesDelayed, CommitsApplied, RollbacksApplied, VerdictsRepeated, VerdictsContrary, VerdictsMisnamed, VerdictsOfNobody, VerdictsLate,
   VerdictsForgotten, VerdictsLookedUp, UnknownCounted, UnknownIgnored, ChecksSent, ChecksToAnother, ChecksAgain, ChecksWaited, Parked, ParkedByAge, Resumed, ResumesRefused, ProducersCame, ProducersBySending,
   ProducersWent, ProducersRestarted, DelayedCommits, Delivered,
-  Plain, Batches, Delayed, Fired, Retries, DeadLetters, OffsetsCommitted, TopicsDeleted, GroupsDeleted, LocksGranted, LocksRefused, DiskFull, PullsParked,
+  Plain, Batches, Delayed, Fired, Retries, DeadLetters, RetriesSent, RetriesSentDead, OffsetsCommitted, OffsetsBackwards, OffsetsKept, TopicsDeleted, TopicsChanged,
+  GroupsDeleted, GroupsChanged, ConsumersCame, LocksGranted, LocksRefused, LocksTaken, DiskFull, DiskLevels, PullsParked, PullsWoken, PullsExpired, PullsMoved,
   Count
 };
 using Tallies = std::array<std::int64_t, static_cast<std::size_t>(Tally::Count)>;
@@ -70,16 +71,22 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
  private:
   // What was asked of the core within a turn; checked against the journal when the turn has ended.
   struct Step {
-    enum class Kind : std::uint8_t { Send, Batch, EndTransaction, Resume, Heartbeat, Disconnect, CommitOffset, SendBack, DeleteTopic, PutTopic, DeleteGroup,
-                                     Pull, Release, Tick } kind = Kind::Tick;
+    enum class Kind : std::uint8_t { Send, Batch, EndTransaction, Resume, Heartbeat, Disconnect, CommitOffset, SendBack, DeleteTopic, PutTopic, ChangeTopic,
+                                     ChangeGroup, DeleteGroup, Pull, Lock, ConsumerBeat, Release, Tick } kind = Kind::Tick;
     std::int32_t message = -1;            // Send, EndTransaction: which
     std::int32_t count = 1;               // Batch: so many from `message` on
     Verdict verdict;                      // EndTransaction
     std::string group;                    // Heartbeat, CommitOffset, SendBack, DeleteGroup
-    std::string topic;                    // CommitOffset, PutTopic, DeleteTopic
-    std::int32_t queue = 0;
-    std::int64_t value = 0;               // offset, position
+    std::string topic;                    // CommitOffset, DeleteTopic, ChangeTopic, Lock, Pull
+    std::int32_t queue = 0;               // CommitOffset, Pull; SendBack: deliveries; ChangeTopic: so many queues
+    std::int64_t value = 0;               // offset, position, time; Pull: the offset that it commits, -1 for none
     std::int32_t level = 0;               // SendBack
+    std::int32_t limit = -1;              // SendBack, ChangeGroup: deliveries; -1: as the group says
+    std::string client;                   // Lock
+    bool unlock = false;
+    std::uint32_t granted = 0;            // Lock: bits of queues
+    std::int64_t seen = -1;               // CommitOffset: the group's offset right after it
+    std::string retry_of;                 // Send: the group whose retry topic it was sent to
     bool clean = false;                   // DeleteGroup
     bool awaited = true;
     std::string only_group;               // Disconnect: the producer left this group only
@@ -104,11 +111,16 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
     std::int64_t until_mono_ms = 0;
     std::shared_ptr<std::optional<Result<broker::PullResult>>> result;
   };
+  using OffsetKey = std::tuple<std::string, std::string, std::int32_t>;  // group, topic, queue
+  struct OffsetWait {
+    const Step* step = nullptr;
+    OffsetKey key;
+    std::optional<storage::Position> record;
+  };
   struct Lock {
     std::string client;
     std::int64_t renewed_mono_ms = 0;
   };
-  using OffsetKey = std::tuple<std::string, std::string, std::int32_t>;  // group, topic, queue
 
   // simulated_world.cc: life
   void fail(const std::string& what);
@@ -132,7 +144,7 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   void release();
   void compare_snapshots();
 
-  // world_actions.cc, world_general.cc: what happens
+  // world_actions.cc, world_general.cc, world_consumers.cc: what happens
   void act();
   void act_transactions();
   void act_general();
@@ -149,11 +161,20 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   void producer_comes(std::int32_t program = -1);
   void producer_goes();
   void move_clock();
+  void act_in_one_turn();
   void commit_offset();
   void send_back();
-  void delete_something();
+  void send_retry();
+  void delete_topic();
+  void change_topic();
+  void delete_group();
+  void change_group();
+  void consumer_comes();
   void lock_something();
   void park_pull();
+  void fill_disk();
+  void there_is_room_again();
+  void prepare_segment();
   void arm_fault();
   std::int32_t new_message(Message::Kind kind);
   std::string half_properties(Message& m);
@@ -164,17 +185,20 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   std::string any_topic();
   std::shared_ptr<Answer> new_answer(const char* of, std::int32_t message);
   void take_answer(Answer& answer);
-  void take_pull(const WaitingPull& pull);
+  void take_pull(const WaitingPull& pull, const ModelQueue& queue, bool message, bool over);
 
-  // world_checks.cc, world_journal.cc: what must be true
+  // world_checks.cc, world_journal.cc, and beside what happens: what must be true
   void read_journal();
   void enter_journal(const storage::RecordView& view, storage::Position batch_end, std::int64_t batch_wall_ms);
   void skip_history();
+  const Record* next(storage::RecordType type);
   const Record* take(storage::RecordType type);
+  const Record* take_named(storage::RecordType type, const std::string& name);
+  const Record* take_message(storage::RecordType type, std::int32_t message);
   void check_turn();
   void check_step(Step& step);
   bool had_no_room(const Step& step);
-  bool lenient() const { return disk_tight_ || wall_ms_ <= lenient_until_ms_; }
+  bool fires_late() const { return disk_tight_ || mono_ms() < fires_again_mono_ms_; }
   void wants_error(const Step& step, ErrorCode code);
   void wants_done(const Step& step, storage::Position record, storage::Position latest, std::optional<ErrorCode> wanted = std::nullopt);
   void check_send(Step& step);
@@ -183,9 +207,22 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   void check_unknown(const Step& step, storage::Position position);
   void check_resume(Step& step);
   void check_send_back(Step& step);
-  void check_admin(Step& step);
+  void check_delete_topic(Step& step);
+  void check_change_topic(Step& step);
+  void check_delete_group(Step& step);
+  void check_change_group(Step& step);
+  void check_consumer_beat(Step& step);
+  void check_pull(Step& step);
+  void check_commit_offset(Step& step);
+  void check_lock(Step& step);
+  bool check_group_there(const Step& step);
+  void note_commit(const OffsetKey& key, std::int64_t offset);
   void check_tick();
+  void take_offsets_records();
   void check_offsets_record(const Record& r);
+  void settle_offset_waits();
+  void check_offsets_written();
+  void check_tables();
   void check_sent(std::size_t from, std::size_t to);
   void check_nothing_waits();
   void check_alarm();
@@ -239,12 +276,16 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   std::vector<std::int32_t> known_halves_;         // acknowledged ones
   std::int32_t last_verdict_on_ = -1;
   std::map<OffsetKey, std::int64_t> offsets_;      // as of the moment, not all in the log yet
-  std::set<OffsetKey> dirty_offsets_;
-  std::map<std::pair<std::string, std::int32_t>, Lock> locks_;
+  std::map<OffsetKey, std::int64_t> dirty_offsets_;         // since when, by the monotonic clock
+  std::map<OffsetKey, storage::Position> offset_records_;   // where the log has them
+  std::vector<OffsetWait> offset_waits_;                    // commits of this turn that want an answer
+  std::map<std::tuple<std::string, std::string, std::int32_t>, Lock> locks_;  // group, topic, queue
   std::vector<WaitingPull> pulls_;
+  int turn_depth_ = 0;
   bool disk_tight_ = false;
-  bool fires_late_ = false;                        // the disk was full: what was due comes in another order
-  std::int64_t lenient_until_ms_ = 0;
+  broker::DiskLevel disk_level_ = broker::DiskLevel::Ok;
+  static constexpr std::int64_t kFireAgainMs = 100;
+  std::int64_t fires_again_mono_ms_ = 0;           // the disk was full: what was due is tried again by then
   std::vector<std::shared_ptr<Answer>> awaited_;   // answers that have not come
   std::vector<Step> steps_;
   std::vector<broker::TransactionCheck> checks_;
@@ -255,7 +296,6 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   std::int64_t wall_ms_ = 0;                       // the broker's
   std::int64_t start_wall_ms_ = 0, start_mono_ms_ = 0;
   std::int64_t noted_book_ms_ = 0;                 // as of the last turn's end
-  std::int64_t unseen_room_until_mono_ms_ = 0;
   storage::Position recovered_from_ = storage::kNoPosition;
   std::uint32_t snapshot_crc_ = 0;
   std::uint64_t next_channel_ = 1;

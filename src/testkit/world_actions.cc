@@ -36,6 +36,7 @@ void SimulatedWorld::act_transactions() {
     case 21: return resume();
     case 22:
       if (dice_.one_in(2)) read_queues();
+      else check_tables();
       return;
     case 23:
       flush();
@@ -44,32 +45,6 @@ void SimulatedWorld::act_transactions() {
     case 24:
       if (dice_.one_in(3)) release();
       else send_plain();
-      return;
-    default: return flush();
-  }
-}
-
-void SimulatedWorld::act_general() {
-  switch (dice_.below(20)) {
-    case 0: case 1: return send_plain();
-    case 2: case 3: return send_batch();
-    case 4: case 5: case 6: return send_delayed();
-    case 7: case 8: case 9: return commit_offset();
-    case 10: case 11: case 12: return send_back();
-    case 13:
-      if (dice_.one_in(3)) delete_something();
-      return;
-    case 14: case 15: return lock_something();
-    case 16: return park_pull();
-    case 17: return release();
-    case 18:
-      if (dice_.one_in(3)) {  // the disk fills up, or is emptied again
-        const auto space = disk_.space();
-        const bool full = space.ok() && space->total_bytes < (std::int64_t{1} << 40);
-        if (full) lenient_until_ms_ = wall_ms_ + 1000;
-        disk_.set_capacity(full ? std::int64_t{1} << 40 : space->total_bytes - space->free_bytes + static_cast<std::int64_t>(dice_.below(6000)));
-        disk_tight_ = !full;
-      }
       return;
     default: return flush();
   }
@@ -170,9 +145,13 @@ void SimulatedWorld::send(std::int32_t number, std::string_view properties, brok
   step.kind = Step::Kind::Send;
   step.message = number;
   step.answer = new_answer("send", number);
+  step.retry_of = m.retry_of;
+  const std::string retry_topic = "%RETRY%" + m.retry_of;
   broker::SendRequest r;
   r.group = m.group.empty() ? std::string_view("PG1") : std::string_view(m.group);
-  r.topic = m.topic;
+  r.topic = m.retry_of.empty() ? m.topic : retry_topic;
+  r.reconsume_times = m.deliveries;
+  if (m.deliveries_max >= 0) r.max_reconsume_times = m.deliveries_max;
   r.default_topic = "TBW102";
   r.default_queues = 1;
   r.queue_id = m.queue;

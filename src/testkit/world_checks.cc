@@ -76,14 +76,31 @@ void SimulatedWorld::skip_history() {
   }
 }
 
-/// The turn's next record if it is of that type, with its effect in the model.
-const Record* SimulatedWorld::take(RecordType type) {
+/// The turn's next record if it is of that type.
+const Record* SimulatedWorld::next(RecordType type) {
   skip_history();
   if (next_record_ >= model_.journal.size() || model_.journal[next_record_].type != type) return nullptr;
-  const Record& r = model_.journal[next_record_++];
-  const std::string wrong = model_.apply(r, messages_);
+  return &model_.journal[next_record_];
+}
+
+/// The same, with its effect in the model.
+const Record* SimulatedWorld::take(RecordType type) {
+  const Record* r = next(type);
+  if (!r) return nullptr;
+  next_record_++;
+  const std::string wrong = model_.apply(*r, messages_);
   if (!wrong.empty()) fail(wrong);
-  return &r;
+  return r;
+}
+
+const Record* SimulatedWorld::take_named(RecordType type, const std::string& name) {
+  const Record* r = next(type);
+  return r && r->topic == name ? take(type) : nullptr;
+}
+
+const Record* SimulatedWorld::take_message(RecordType type, std::int32_t message) {
+  const Record* r = next(type);
+  return r && r->message == message ? take(type) : nullptr;
 }
 
 bool SimulatedWorld::had_no_room(const Step& step) {
@@ -133,11 +150,12 @@ void SimulatedWorld::check_turn() {
     const Record& r = model_.journal[next_record_];
     return fail("a record of type " + std::to_string(static_cast<int>(r.type)) + " at " + std::to_string(r.position) + " that nothing has caused");
   }
+  check_offsets_written();
   steps_.clear();
   checks_.clear();
   check_nothing_waits();
-  check_alarm();
   check_pulls();
+  check_alarm();
 }
 
 void SimulatedWorld::check_step(Step& step) {
@@ -148,10 +166,14 @@ void SimulatedWorld::check_step(Step& step) {
     case Step::Kind::EndTransaction: return check_end_transaction(step);
     case Step::Kind::Resume: return check_resume(step);
     case Step::Kind::SendBack: return check_send_back(step);
-    case Step::Kind::CommitOffset:
-    case Step::Kind::DeleteTopic:
-    case Step::Kind::DeleteGroup:
-    case Step::Kind::Pull: return check_admin(step);
+    case Step::Kind::CommitOffset: return check_commit_offset(step);
+    case Step::Kind::DeleteTopic: return check_delete_topic(step);
+    case Step::Kind::ChangeTopic: return check_change_topic(step);
+    case Step::Kind::DeleteGroup: return check_delete_group(step);
+    case Step::Kind::ChangeGroup: return check_change_group(step);
+    case Step::Kind::ConsumerBeat: return check_consumer_beat(step);
+    case Step::Kind::Pull: return check_pull(step);
+    case Step::Kind::Lock: return check_lock(step);
     case Step::Kind::PutTopic:
       for (int i = 0; i < step.count; i++)
         if (!take(RecordType::Topic)) return;
@@ -173,17 +195,22 @@ void SimulatedWorld::check_step(Step& step) {
 
 void SimulatedWorld::check_send(Step& step) {
   const Message& m = messages_[static_cast<std::size_t>(step.message)];
-  if (!model_.topics.contains(m.topic) && !take(RecordType::Topic)) {
-    if (!had_no_room(step)) fail(about(step) + "its topic is not created");
-    return;
+  if (disk_level_ == broker::DiskLevel::Full) return wants_error(step, ErrorCode::DiskFull);
+  if (!step.retry_of.empty() && !model_.has_group(step.retry_of)) return wants_error(step, ErrorCode::GroupNotFound);
+  if (!model_.topics.contains(m.topic)) {
+    if (disk_level_ == broker::DiskLevel::Tight && step.retry_of.empty()) return wants_error(step, ErrorCode::DiskFull);
+    if (!take_named(RecordType::Topic, m.topic)) {
+      if (!had_no_room(step)) fail(about(step) + "its topic is not created");
+      return;
+    }
   }
   const RecordType type = m.kind == Message::Kind::Half ? RecordType::Half : m.kind == Message::Kind::Delayed ? RecordType::Delayed : RecordType::Message;
-  const Record* r = take(type);
+  const Record* r = take_message(type, step.message);
   if (!r) {
     if (!had_no_room(step)) fail(about(step) + "not stored" + (step.answer->error ? ": " + step.answer->error->text : ""));
     return;
   }
-  if (r->message != step.message) return fail(about(step) + "another message is stored");
+  if (!step.retry_of.empty()) tally(m.kind == Message::Kind::Delayed ? Tally::RetriesSent : Tally::RetriesSentDead);
   if (m.kind == Message::Kind::Delayed) {
     const std::int64_t due = m.delay == Message::Delay::Absolute ? m.delay_ms : r->wall_ms + m.delay_ms + 1;
     if (r->due_ms != due) return fail(about(step) + "due at " + std::to_string(r->due_ms) + ", not at " + std::to_string(due));
@@ -199,18 +226,21 @@ void SimulatedWorld::check_send(Step& step) {
 
 void SimulatedWorld::check_batch(Step& step) {
   const Message& first = messages_[static_cast<std::size_t>(step.message)];
-  if (!model_.topics.contains(first.topic) && !take(RecordType::Topic)) {
-    if (!had_no_room(step)) fail(about(step) + "its topic is not created");
-    return;
+  if (disk_level_ == broker::DiskLevel::Full) return wants_error(step, ErrorCode::DiskFull);
+  if (!model_.topics.contains(first.topic)) {
+    if (disk_level_ == broker::DiskLevel::Tight) return wants_error(step, ErrorCode::DiskFull);
+    if (!take_named(RecordType::Topic, first.topic)) {
+      if (!had_no_room(step)) fail(about(step) + "its topic is not created");
+      return;
+    }
   }
   const Record* last = nullptr;
   for (std::int32_t i = 0; i < step.count; i++) {
-    const Record* r = take(RecordType::Message);
+    const Record* r = take_message(RecordType::Message, step.message + i);
     if (!r) {
       if (i > 0 || !had_no_room(step)) fail(about(step) + "a batch is stored in part: " + std::to_string(i) + " of " + std::to_string(step.count));
       return;
     }
-    if (r->message != step.message + i) return fail(about(step) + "another message is stored");
     if (last && (last->batch_end != r->batch_end || last->queue_offset + 1 != r->queue_offset)) return fail(about(step) + "a batch that is torn apart");
     last = r;
   }
@@ -308,18 +338,16 @@ void SimulatedWorld::check_resume(Step& step) {
 // ------------------------------------------------------------------------------------------------------------------ time
 
 void SimulatedWorld::check_tick() {
-  if (lenient()) fires_late_ = true;
   while (!model_.timers.empty() && model_.timers.begin()->due_ms <= wall_ms_) {
     const Position target = model_.timers.begin()->target;
     const Record* r = take(RecordType::Fire);
     if (!r) {
-      if (!lenient()) fail("what is due at " + std::to_string(model_.timers.begin()->due_ms) + " does not fire at " + std::to_string(wall_ms_));
+      if (!fires_late()) fail("what is due at " + std::to_string(model_.timers.begin()->due_ms) + " does not fire at " + std::to_string(wall_ms_));
       break;
     }
-    if (r->half != target && !fires_late_) return fail("things fire in another order than they are due");
+    if (r->half != target) return fail("things fire in another order than they are due");
     tally(Tally::Fired);
   }
-  if (!lenient() && (model_.timers.empty() || model_.timers.begin()->due_ms > wall_ms_)) fires_late_ = false;
   // What was asked an interval ago and not answered is asked again, or parked if it is too old for that.
   std::vector<std::pair<std::int64_t, Position>> due;
   for (const auto& [position, half] : model_.halves)
@@ -333,11 +361,7 @@ void SimulatedWorld::check_tick() {
     if (r ? r->half != position : !disk_tight_) return fail("a half message that is too old and not answered for is not parked");
     if (r) tally(Tally::ParkedByAge);
   }
-  skip_history();
-  while (next_record_ < model_.journal.size() && model_.journal[next_record_].type == RecordType::Offsets) {
-    check_offsets_record(model_.journal[next_record_]);
-    if (failed() || !take(RecordType::Offsets)) return;
-  }
+  take_offsets_records();
 }
 
 std::int32_t SimulatedWorld::outstanding(broker::ChannelId channel) const {
@@ -384,7 +408,6 @@ void SimulatedWorld::check_sent(std::size_t from, std::size_t to) {
 /// Whatever is due is asked about as soon as somebody can be asked.
 void SimulatedWorld::check_nothing_waits() {
   noted_book_ms_ = book_ms();
-  if (mono_ms() < unseen_room_until_mono_ms_) return;
   for (const auto& [position, half] : model_.halves) {
     if (half.parked || half.asked != broker::ChannelId{} || half.due_ms > book_ms()) continue;
     const std::string& group = messages_[static_cast<std::size_t>(half.message)].group;
@@ -397,9 +420,13 @@ void SimulatedWorld::check_nothing_waits() {
 /// The broker wakes up in time for what comes next.
 void SimulatedWorld::check_alarm() {
   std::int64_t left_ms = std::numeric_limits<std::int64_t>::max();
-  if (!model_.timers.empty() && !fires_late_) left_ms = std::max<std::int64_t>(0, model_.timers.begin()->due_ms - wall_ms_);
+  const std::int64_t put_off_ms = disk_tight_ ? kFireAgainMs : std::max<std::int64_t>(0, fires_again_mono_ms_ - mono_ms());
+  if (!model_.timers.empty()) left_ms = std::max(put_off_ms, model_.timers.begin()->due_ms - wall_ms_);
   for (const auto& [position, half] : model_.halves)
     if (!half.parked && half.due_ms > book_ms()) left_ms = std::min(left_ms, half.due_ms - book_ms());
+  for (const WaitingPull& pull : pulls_) left_ms = std::min(left_ms, std::max<std::int64_t>(0, pull.until_mono_ms - mono_ms()));
+  for (const auto& [key, since_mono_ms] : dirty_offsets_)
+    if (!disk_tight_) left_ms = std::min(left_ms, std::max<std::int64_t>(0, since_mono_ms + options_.offset_flush_ms - mono_ms()));
   if (left_ms == std::numeric_limits<std::int64_t>::max()) return;
   const std::int64_t wake = core_->next_due_mono_ms();
   if (wake > mono_ms() + left_ms) fail("the broker would sleep " + std::to_string(wake - mono_ms()) + " ms, and something is due in " + std::to_string(left_ms));

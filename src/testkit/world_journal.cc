@@ -42,10 +42,11 @@ void SimulatedWorld::enter_journal(const storage::RecordView& view, Position bat
       r.message = number_of(f->body);
       if (r.message < 0 || static_cast<std::size_t>(r.message) >= messages_.size()) return fail("a message that nobody sent is stored");
       const Message& m = messages_[static_cast<std::size_t>(r.message)];
-      if (f->body != m.body || f->topic != m.topic || f->queue_id != m.queue) return fail("message " + std::to_string(r.message) + " is stored as another");
+      if (f->body != m.body || f->topic != m.topic || f->queue_id != m.queue || f->reconsume_times != m.deliveries) return fail("message " + std::to_string(r.message) + " is stored as another");
       r.queue_offset = f->queue_offset;
       r.wall_ms = f->store_ms;
       r.queue = f->queue_id;
+      r.number = f->reconsume_times;
       r.topic = f->topic;
       if (view.type != RecordType::Delayed && f->position != view.position) return fail("an image with a wrong position");
       break;
@@ -138,6 +139,7 @@ void SimulatedWorld::enter_journal(const storage::RecordView& view, Position bat
       const auto config = broker::decode_group(view.payload);
       if (!config) return bad();
       r.topic = config->name;
+      r.number = config->retry_max;
       break;
     }
     case RecordType::GroupDeleted: {

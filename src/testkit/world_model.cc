@@ -118,6 +118,7 @@ std::string WorldModel::apply(const Record& r, const std::vector<Message>& messa
       for (const Record::Offset& o : r.offsets) {
         if (!topics.contains(o.topic) || !groups.contains(o.group)) return "an offset of a group or topic that is not there";
         std::int64_t& stored = offsets[o.group][{o.topic, o.queue}];
+        if (o.offset < 0) return "an offset below zero is written";
         if (o.offset < stored) return "the offset of " + o.group + " goes back";
         stored = o.offset;
       }
@@ -136,14 +137,14 @@ std::string WorldModel::apply(const Record& r, const std::vector<Message>& messa
       for (auto& [group, of_group] : offsets) std::erase_if(of_group, [&](const auto& item) { return item.first.first == r.topic; });
       return {};
     }
-    case RecordType::Group: groups[r.topic] = false; return {};
+    case RecordType::Group: groups[r.topic] = {.deleted = false, .retry_max = r.number}; return {};
     case RecordType::GroupDeleted: {
       const auto kept = offsets.find(r.topic);
       if (r.clean || kept == offsets.end() || kept->second.empty()) {
         groups.erase(r.topic);
         offsets.erase(r.topic);
       } else {
-        groups[r.topic] = true;
+        groups[r.topic].deleted = true;
       }
       return {};
     }

@@ -24,6 +24,9 @@ struct Message {
   enum class Delay : std::uint8_t { None, Relative, Absolute } delay = Delay::None;
   std::string topic, group, key, body, properties;
   std::int32_t queue = 0;
+  std::int32_t deliveries = 0;         // as its sender counts them
+  std::int32_t deliveries_max = -1;    // -1: as its group says
+  std::string retry_of;                // sent to the retry topic of that group
   std::int64_t delay_ms = 0;           // Relative: from the commit (a plain one: from the send); Absolute: wall clock
   std::int64_t first_check_ms = 0;     // after the store time
   broker::ChannelId sender{};
@@ -75,7 +78,7 @@ struct Record {
   std::int64_t queue_offset = -1;
   std::int64_t due_ms = 0;
   std::int64_t wall_ms = 0;            // its own time
-  std::int32_t number = 0;             // CHECKED: answered; REFERENCE: deliveries
+  std::int32_t number = 0;             // CHECKED: answered; REFERENCE, MESSAGE, DELAYED: deliveries; GROUP: at most so many
   std::int32_t queue = 0;
   std::string topic;                   // of the message; TOPIC, TOPIC_DELETED; GROUP, GROUP_DELETED: the group
   bool clean = false;
@@ -125,13 +128,18 @@ struct ModelTimer {
   bool operator<(const ModelTimer& o) const { return due_ms != o.due_ms ? due_ms < o.due_ms : target < o.target; }
 };
 
+struct ModelGroup {
+  bool deleted = false;                // only its offsets are kept
+  std::int32_t retry_max = 0;
+};
+
 class WorldModel {
  public:
   std::vector<Record> journal;
 
   std::map<std::string, std::int32_t> topics;                                     // -> queues
   std::map<std::pair<std::string, std::int32_t>, ModelQueue> queues;
-  std::map<std::string, bool> groups;                                             // -> deleted, only its offsets are kept
+  std::map<std::string, ModelGroup> groups;
   std::map<std::string, std::map<std::pair<std::string, std::int32_t>, std::int64_t>> offsets;
   std::map<storage::Position, ModelHalf> halves;
   std::map<storage::Position, ModelEnded> ended;
@@ -159,6 +167,11 @@ class WorldModel {
   std::string rebuild(storage::Position snapshot, std::uint32_t checksum, const std::vector<Message>& messages);
   /// Retention took everything below.
   void release(storage::Position boundary);
+  /// Whether the group is there, not only its offsets.
+  bool has_group(const std::string& name) const {
+    const auto group = groups.find(name);
+    return group != groups.end() && !group->second.deleted;
+  }
   /// The record at the position, or null.
   const Record* find(storage::Position position) const;
 

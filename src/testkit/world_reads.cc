@@ -50,6 +50,7 @@ void SimulatedWorld::read_queue(const std::string& topic, std::int32_t queue, co
     Step step;
     step.kind = Step::Kind::Pull;
     step.group = "RG";
+    step.value = -1;
     step.answer = new_answer("pull", -1);
     step.checks_end = checks_.size();
     steps_.push_back(std::move(step));
