@@ -194,6 +194,7 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   const Record* next(storage::RecordType type);
   const Record* take(storage::RecordType type);
   const Record* take_named(storage::RecordType type, const std::string& name);
+  const Record* take_about(storage::RecordType type, storage::Position half);
   const Record* take_message(storage::RecordType type, std::int32_t message);
   void check_turn();
   void check_step(Step& step);
