@@ -78,6 +78,39 @@ OTHERS = [
     ("clock goes back", "src/broker/core.cc", "  impl_->now.wall_ms = std::max(impl_->now.wall_ms, now.wall_ms);\n",
      '  impl_->now.wall_ms = mutant("clock goes back") ? now.wall_ms : std::max(impl_->now.wall_ms, now.wall_ms);\n'),
 ]
+# ---------------------------------------------------------------------------------------- killed by the simulation's general world
+GENERAL = [
+    ("retry counted twice", "src/broker/core_produce.cc", "  r.reconsume_times = done + 1;\n", '  r.reconsume_times = done + 1 + mutant("retry counted twice");\n'),
+    ("dead letter one delivery late", "src/broker/core_produce.cc", "  const bool dead = done >= limit || request.delay_level < 0;\n",
+     '  const bool dead = done >= limit + mutant("dead letter one delivery late") || request.delay_level < 0;\n'),
+    ("retry a millisecond early", "src/broker/core_produce.cc", "  else r.due_ms = due_after(", '  else r.due_ms = -mutant("retry a millisecond early") + due_after('),
+    ("retry of an ordered group comes back", "src/broker/core_produce.cc", "limit || locks.any_held(group_name, now.mono_ms);",
+     'limit || (!mutant("retry of an ordered group comes back") && locks.any_held(group_name, now.mono_ms));'),
+    ("offset of a deleted group resurrected", "src/broker/core_topics.cc", "  if (clean_offsets || it->second.offsets.empty()) {\n",
+     '  if ((clean_offsets && !mutant("offset of a deleted group resurrected")) || it->second.offsets.empty()) {\n'),
+    ("group deleted before its offsets are in the log", "src/broker/core_admin.cc", "  if (auto flushed = s.flush_offsets(); !flushed.ok()) return reply(std::move(flushed));\n",
+     '  if (!mutant("group deleted before its offsets are in the log"))\n    if (auto flushed = s.flush_offsets(); !flushed.ok()) return reply(std::move(flushed));\n'),
+    ("locks of a deleted topic stay", "src/broker/core_topics.cc", "  locks.forget_topic(name);\n", '  if (!mutant("locks of a deleted topic stay")) locks.forget_topic(name);\n'),
+    ("lock given to two", "src/broker/queue_locks.cc", "      if (alive(holder, mono_ms)) continue;\n", '      if (alive(holder, mono_ms) && !mutant("lock given to two")) continue;\n'),
+    ("lock freed by another", "src/broker/queue_locks.cc", "it->second.client_id == request.client_id) queues.erase(it);",
+     '(it->second.client_id == request.client_id || mutant("lock freed by another"))) queues.erase(it);'),
+    ("waiting pull not woken", "src/broker/core_append.cc", "  if (!queue.parked.empty()) wake_pulls(topic, queue);\n",
+     '  if (!queue.parked.empty() && !mutant("waiting pull not woken")) wake_pulls(topic, queue);\n'),
+    ("waiting pull never ends", "src/broker/core_consume.cc", "    if (!p.used || p.generation != due.generation) continue;\n",
+     '    if (!p.used || p.generation != due.generation || mutant("waiting pull never ends")) continue;\n'),
+    ("offset goes back", "src/broker/core_consume.cc", "    if (offset < state.offset) {\n", '    if (offset < state.offset && !mutant("offset goes back")) {\n'),
+    ("one-way offset never written", "src/broker/core_consume.cc", "  if (offsets_due_mono_ms == kNever) offsets_due", '  if (!mutant("one-way offset never written") && offsets_due_mono_ms == kNever) offsets_due'),
+    ("offset answered before it is safe", "src/broker/core_consume.cc", "    else answer_when_safe(*record, std::move(reply));\n",
+     '    else if (mutant("offset answered before it is safe")) reply(Done{});\n    else answer_when_safe(*record, std::move(reply));\n'),
+    ("snapshot holds an offset that is not in the log", "src/broker/core_snapshot.cc", "d != dirty.end()) {\n",
+     'd != dirty.end() && !mutant("snapshot holds an offset that is not in the log")) {\n'),
+    ("retention drops the body of a retry that was delivered", "src/broker/core_release.cc", "    if (c.by >= boundary && c.body < boundary) needed.insert(c.body);\n",
+     '    if (c.by >= boundary && c.body < boundary && !mutant("retention drops the body of a retry that was delivered")) needed.insert(c.body);\n'),
+    ("full disk takes messages", "src/broker/core_append.cc", "  if (disk_level >= DiskLevel::Full) return", '  if (disk_level >= DiskLevel::Full && !mutant("full disk takes messages")) return'),
+    ("what a full disk put off is lost", "src/broker/core_schedule.cc", "        fire_again_mono_ms = now.mono_ms + kFireAgainMs;\n        return;\n",
+     '        fire_again_mono_ms = now.mono_ms + kFireAgainMs;\n        if (!mutant("what a full disk put off is lost")) return;\n        std::pop_heap(timers.begin(), timers.end());\n'
+     '        timers.pop_back();\n        return;\n'),
+]
 # The checksum's expression ends on the next line.
 SECOND_PLACES = [
     ("checksum unchecked", "src/storage/record_format.cc", "(kRecordHeaderBytes + header.length - 4)}, seed) == header.crc;",

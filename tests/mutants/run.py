@@ -23,13 +23,13 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-from mutants import OTHERS, SECOND_PLACES, TRANSACTIONS  # noqa: E402
+from mutants import GENERAL, OTHERS, SECOND_PLACES, TRANSACTIONS  # noqa: E402
 
 
 def mutated_sources():
     """File -> its text with all mutants in it; and what is wrong with the table."""
     texts, wrong = {}, []
-    for name, file, old, new in TRANSACTIONS + OTHERS + SECOND_PLACES:
+    for name, file, old, new in TRANSACTIONS + OTHERS + GENERAL + SECOND_PLACES:
         if file not in texts:
             with open(os.path.join(ROOT, file), encoding="utf-8") as source:
                 texts[file] = source.read()
@@ -73,13 +73,13 @@ def build(texts, folder, jobs):
     return program
 
 
-def run(program, mutant, seeds, jobs):
+def run(program, mutant, world, seeds, jobs):
     """(killed, after how many seeds, by what)"""
     environment = dict(os.environ)
     environment.pop("HALFMOON_MUTANT", None)
     if mutant:
         environment["HALFMOON_MUTANT"] = mutant
-    command = [program, "--seeds", str(seeds), "--jobs", str(jobs), "--no-coverage", "--stop"]
+    command = [program, "--world", world, "--seeds", str(seeds), "--jobs", str(jobs), "--no-coverage", "--stop"]
     try:
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=240)
     except subprocess.TimeoutExpired:
@@ -106,16 +106,18 @@ def main():
         return 1
     program = build(texts, os.path.join(ROOT, "build", "mutants"), options.jobs)
     good = bad = 0
-    killed, seed, text = run(program, "", 1000, options.jobs)
-    if killed:
-        print(f"FAIL no mutant at all: seed {seed}: {text}")
-        bad += 1
-    else:
-        good += 1
-    for name, file, _, _ in TRANSACTIONS + OTHERS:
+    for world in ("transactions", "general"):
+        killed, seed, text = run(program, "", world, 1000, options.jobs)
+        if killed:
+            print(f"FAIL no mutant at all: seed {seed} of {world}: {text}")
+            bad += 1
+        else:
+            good += 1
+    table = [("transactions", name, file) for name, file, _, _ in TRANSACTIONS + OTHERS] + [("general", name, file) for name, file, _, _ in GENERAL]
+    for world, name, file in table:
         if options.names and not any(n in name for n in options.names):
             continue
-        killed, seed, text = run(program, name, options.seeds, options.jobs)
+        killed, seed, text = run(program, name, world, options.seeds, options.jobs)
         good, bad = good + killed, bad + (not killed)
         text = re.sub(r"^life \d+: ", "", text)
         if options.table:

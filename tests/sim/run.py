@@ -40,7 +40,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default=os.path.join(ROOT, "build", "release", "halfmoon_simulate"))
     parser.add_argument("--transactions", type=int, default=200_000, metavar="N", help="seeds of the world of transactions")
-    parser.add_argument("--general", type=int, default=0, metavar="N", help="seeds of the world of everything")
+    parser.add_argument("--general", type=int, default=100_000, metavar="N", help="seeds of the world of everything")
     parser.add_argument("--twice", type=int, default=1000, metavar="N", help="seeds to run twice")
     parser.add_argument("--histories", type=int, default=600, metavar="N", help="seeds whose histories are checked")
     parser.add_argument("--from", type=int, default=1, dest="first", metavar="M", help="first seed")
