@@ -104,8 +104,8 @@ GENERAL = [
      '    else if (mutant("offset answered before it is safe")) reply(Done{});\n    else answer_when_safe(*record, std::move(reply));\n'),
     ("snapshot holds an offset that is not in the log", "src/broker/core_snapshot.cc", "d != dirty.end()) {\n",
      'd != dirty.end() && !mutant("snapshot holds an offset that is not in the log")) {\n'),
-    ("retention drops the body of a retry that was delivered", "src/broker/core_release.cc", "    if (c.by >= boundary && c.body < boundary) needed.insert(c.body);\n",
-     '    if (c.by >= boundary && c.body < boundary && !mutant("retention drops the body of a retry that was delivered")) needed.insert(c.body);\n'),
+    ("retention drops the body of a retry that was delivered", "src/broker/core_release.cc", "    if (c.by >= carrying.boundary) need(c.body);\n",
+     '    if (c.by >= carrying.boundary && !mutant("retention drops the body of a retry that was delivered")) need(c.body);\n'),
     ("full disk takes messages", "src/broker/core_append.cc", "  if (disk_level >= DiskLevel::Full) return", '  if (disk_level >= DiskLevel::Full && !mutant("full disk takes messages")) return'),
     ("what a full disk put off is lost", "src/broker/core_schedule.cc", "        fire_again_mono_ms = now.mono_ms + kFireAgainMs;\n        return;\n",
      '        fire_again_mono_ms = now.mono_ms + kFireAgainMs;\n        if (!mutant("what a full disk put off is lost")) return;\n        std::pop_heap(timers.begin(), timers.end());\n'
