@@ -193,8 +193,14 @@ void TransactionBook::leave_place(HalfSlot slot) {
 }
 
 void TransactionBook::schedule(HalfSlot slot, std::int64_t due_ms) {
-  leave_place(slot);
   HalfMessage& h = slots_[slot];
+  if (h.place() == HalfPlace::Scheduled) {  // an answer to a check: mostly from near the bottom of the heap to its bottom
+    h.due_ms_ = due_ms;
+    sift_up(h.heap_or_next_);
+    sift_down(h.heap_or_next_);
+    return;
+  }
+  leave_place(slot);
   h.place_ = static_cast<std::uint32_t>(HalfPlace::Scheduled) & 3u;
   h.due_ms_ = due_ms;
   heap_.push_back(slot);
