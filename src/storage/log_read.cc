@@ -8,7 +8,7 @@
 namespace halfmoon::storage {
 namespace {
 
-constexpr std::int64_t kAheadMin = 16 << 10;  // a connection that is asked about 64 half messages reads that many records, and no more
+constexpr std::int64_t kAheadMin = 64 << 10;
 constexpr std::int64_t kAheadMax = 1 << 20;
 
 Error no_record(Position position) {
