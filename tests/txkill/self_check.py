@@ -3,7 +3,7 @@
 must have. Each is tried with many seeds."""
 import random
 
-from agreement import NEVER, Delivery, Evidence, Message, Row, check
+from agreement import NEVER, Delivery, Evidence, Message, Row, check, check_losses
 
 SEEDS = 50
 FAULTS = []
@@ -166,6 +166,18 @@ def delivered_twice_for_no_reason(e, dice):
     e.deliveries.append(Delivery(d.at + 1, d.life, d.id))
 
 
+def unsafe_campaign(lost, rolled_back):
+    """The rules that check_losses() sees broken where so many messages are lost, of which so many had been rolled back by a check."""
+    seen = set()
+    for seed in range(SEEDS):
+        dice = random.Random(seed)
+        e = story(dice)
+        ids = [remove(e, dice).id for _ in range(lost)]
+        e.rolled_back = set(ids[:rolled_back])
+        seen.add(tuple(sorted({v.rule for v in check_losses(e)})))
+    return seen
+
+
 def main():
     good, bad = 0, 0
 
@@ -186,6 +198,9 @@ def main():
                 wrong = f"seed {seed}: wanted '{rule}', saw {sorted({v.rule for v in check(e)}) or 'nothing'}"
             text = f"{rule}: {seen[0].text}" if seen else text
         said(function.__name__, wrong, text)
+    for lost, rolled_back, wanted in ((3, 3, ()), (0, 0, ("nothing missing",)), (3, 2, ("not by a check",))):
+        seen = unsafe_campaign(lost, rolled_back)
+        said(f"unsafe producers, {lost} lost, {rolled_back} of them by a check", f"wanted {wanted}, saw {seen}" if seen != {wanted} else None, ", ".join(wanted) or "as it must be")
     print(f"{good} passed, {bad} failed")
     return 1 if bad else 0
 
