@@ -116,6 +116,18 @@ TEST_F(Forged, ATopicsOwnCheckTimeBeyondAllTimesIsLeftOut) {
   EXPECT_TRUE(replay(RecordType::Topic, kForged, broker::encode(config)).ok());
   EXPECT_TRUE(replay(RecordType::Half, kForged + 4096, image("T", 1)).ok());
 }
+TEST_F(Forged, AVeryLateCheckIsReadAgainFromASnapshot) {  // found by fuzzing: the snapshot that the core wrote was refused
+  model::TopicConfig config;
+  config.name = "T";
+  config.attributes[std::string(model::kCheckImmunityAttribute)] = std::to_string((std::int64_t{1} << 47) - 1);
+  EXPECT_TRUE(replay(RecordType::Topic, kForged, broker::encode(config)).ok());
+  EXPECT_TRUE(replay(RecordType::Half, kForged + 4096, image("T", 1)).ok());
+  storage::Snapshot written = fresh->snapshot();
+  written.position = kForged + 8192;
+  Core second(*log, random, outbound, topics, options);
+  const Status restored = second.restore(written);
+  EXPECT_TRUE(restored.ok()) << restored.error().text;
+}
 
 // A half message in a snapshot, byte for byte: where its fields stand behind its position.
 struct Field {

@@ -269,7 +269,7 @@ Status Core::Impl::decode_snapshot(const storage::Snapshot& snapshot) {
     if (h.position <= newest_half || h.half_offset <= newest_number || (state != HalfState::Pending && state != HalfState::Parked)) return corrupt("half message");
     if (h.position >= snapshot.position || h.half_offset >= next_half_offset || !TransactionBook::takes(h)) return corrupt("half message");
     if (last_event < h.position || last_event >= snapshot.position) return corrupt("event of a half message");
-    if (!is_time(h.created_ms) || !is_time(h.delay) || !is_time(due_ms)) return corrupt("time of a half message");
+    if (!is_time(h.created_ms) || !is_time(h.delay) || !is_time(due_ms / 4)) return corrupt("time of a half message");
     newest_half = h.position;
     newest_number = h.half_offset;
     const HalfSlot slot = book.add(h);

@@ -548,5 +548,38 @@ TEST(DiskFaults, TheMachineStopsAtEveryChangeOfEveryScenario) {
   coverage.expect_no_hole(std::array{kStop, kLost});
 }
 
+/// A read that says it succeeded and brings something else: the reader gets the right record or an error, and the file is as it was.
+TEST(DiskFaults, AReadThatLiesIsNoticed) {
+  const Quiet quiet;
+  const Scenario scenarios[] = {{"old records are read", three_segments, [](Store& store) { return store.read_all(); }}, {"a store is verified", three_segments, look}};
+  std::int64_t runs = 0, noticed = 0;
+  for (const Scenario& scenario : scenarios) {
+    Coverage coverage;
+    for (std::int64_t k = count_calls(scenario, coverage)[Call::Read]; k >= 1; k--) {
+      for (const SimDisk::Lie lie : {SimDisk::Lie::FlippedBit, SimDisk::Lie::Stale, SimDisk::Lie::Misdirected}) {
+        for (std::uint64_t sector = 0; sector < 16; sector++) {
+          SCOPED_TRACE(std::string(scenario.name) + ": read " + std::to_string(k) + " lie " + std::to_string(static_cast<int>(lie)) + " sector " + std::to_string(sector));
+          Store store;
+          store.disk.remember_previous();
+          ASSERT_TRUE(scenario.prepare(store).ok());
+          store.disk.fail({.call = Call::Read, .nth = k, .lie = lie, .lie_sector = sector});
+          const Status ran = scenario.run(store);
+          if (!ran.ok()) {
+            EXPECT_EQ(ran.error().code, ErrorCode::Corrupt) << ran.error().text;
+            noticed++;
+          }
+          store.disk.heal();
+          store.crash(Loss::Everything, 1);
+          store.check_restart();
+          runs++;
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+  EXPECT_GT(noticed, 0);
+  std::printf("%ld runs, %ld ended with an error that names the damage\n", static_cast<long>(runs), static_cast<long>(noticed));
+}
+
 }  // namespace
 }  // namespace halfmoon::storage

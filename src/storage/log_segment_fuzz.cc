@@ -82,6 +82,7 @@ void forge(testkit::SimDisk& disk, testkit::FuzzInput& input, const std::vector<
     const auto header = decode_segment_header(as_bytes(content).first(kSegmentHeaderBytes));
     if (!header.ok() || position < header->first || position >= header->limit()) continue;
     const auto at = static_cast<std::size_t>(kSegmentHeaderBytes + position - header->first);
+    if (at >= content.size()) return;  // a forged header claims more than the file has
     std::string record = content.substr(at);
     if (record.size() < static_cast<std::size_t>(kRecordHeaderBytes)) return;
     const std::size_t word = 4 + 4 * input.below(9);  // length, epoch, type, or the first words of the payload

@@ -154,6 +154,27 @@ TEST_F(PosixDiskTest, AllocatingTooMuchLeavesTheFileAsItWas) {
   EXPECT_EQ((*file)->size().value(), 1 << 20);
 }
 
+TEST_F(PosixDiskTest, AWriteThatTheSystemCutsShortGoesOnWhereItStopped) {
+  const auto disk = open();
+  auto file = disk->open("short", OpenMode::CreateNew, Caching::Cached);
+  // The system writes up to the limit and says so; only going on brings the error.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 6000;
+  auto* handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string first(4000, 'a'), second(4000, 'b');
+  const Status wrote = (*file)->write_at(0, as_bytes(first), as_bytes(second));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  ASSERT_FALSE(wrote.ok());
+  EXPECT_EQ(wrote.error().text, store_ + "/short: write: File too large");
+  std::string content(8000, '?');
+  ASSERT_EQ((*file)->read_at(0, std::as_writable_bytes(std::span(content))).value(), 6000u);
+  EXPECT_EQ(content.substr(0, 6000), first + second.substr(0, 2000));
+}
+
 TEST_F(PosixDiskTest, TheLogOnARealDirectory) {
   for (const Safety safety : {Safety::Durable, Safety::Kept, Safety::Written}) {
     const LogOptions options{.safety = safety, .segment_bytes = 1 << 20, .first_segment_bytes = 256 << 10, .ring_bytes = 256 << 10};
