@@ -26,7 +26,7 @@ enum class Safety : std::uint8_t {
 struct LogOptions {
   Safety safety = Safety::Durable;
   std::int64_t segment_bytes = 256 << 20;        // capacity of a full-size segment, a multiple of 4096
-  std::int64_t first_segment_bytes = 16 << 20;   // of the first segment of a new store; the second is four times that
+  std::int64_t first_segment_bytes = 4 << 20;    // of the first segment of a new store; each is four times its predecessor until segment_bytes
   std::int64_t ring_bytes = 64 << 20;            // resident tail, power of two, at least 64 KiB
   std::uint32_t record_bytes_max = 32 << 20;     // payload; also bounded by ring_bytes / 4
   /// When the disk has no space for a next segment, so much of the current one's end (an eighth of it at most) is kept from ordinary

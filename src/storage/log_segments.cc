@@ -84,7 +84,7 @@ Status Log::Impl::prepare(std::int64_t bytes_min, Pace pace) {
     if (!segments.empty()) {
       const SegmentHeader& newest = segments.back()->header;
       first = newest.limit();
-      preparation.capacity = newest.capacity <= options.first_segment_bytes ? 4 * options.first_segment_bytes : options.segment_bytes;
+      preparation.capacity = newest.capacity <= options.segment_bytes / 4 ? 4 * newest.capacity : options.segment_bytes;
     }
   }
   preparation.capacity = std::max(std::min(preparation.capacity, options.segment_bytes), block_ceiling(bytes_min));
