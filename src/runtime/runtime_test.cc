@@ -43,7 +43,7 @@ std::string frame(std::string_view body) {
   return out;
 }
 
-/// Answers each frame (4 bytes length, body) with itself. "bye" closes after the answer; "grow N" answers N bytes; "late" answers from
+/// Answers each frame (4 bytes length, body) with itself. "bye" closes after the answer; "grow N" answers N bytes, which may leave early; "late" answers from
 /// another thread by post.
 class EchoSession final : public Session {
  public:
@@ -83,6 +83,7 @@ class EchoSession final : public Session {
     ++shared_.frames;
     if (body.starts_with("grow ")) {
       connection_->out() += frame(std::string(std::stoul(std::string(body.substr(5))), 'g'));
+      connection_->send_early();
       return;
     }
     if (body == "late") {
@@ -241,6 +242,19 @@ TEST_F(RuntimeTest, ManyFramesInOneReadLeaveInOneWrite) {
   for (int i = 0; i < 500; ++i) ASSERT_EQ(client.receive_frame(), "number " + std::to_string(i));
   EXPECT_TRUE(eventually([&] { return shard().counters().bytes_out == static_cast<std::int64_t>(many.size()); }));
   EXPECT_LE(shard().counters().sends, shard().counters().reads);
+}
+
+TEST_F(RuntimeTest, LargeAnswersLeaveBeforeTheEndOfTheTurn) {
+  serve();
+  Client client(port());
+  ASSERT_TRUE(client.send(frame("first") + frame("grow 150000") + frame("grow 160000") + frame("grow 10") + frame("last")));
+  EXPECT_EQ(client.receive_frame(), "first");
+  EXPECT_EQ(client.receive_frame().size(), 150000u);
+  EXPECT_EQ(client.receive_frame().size(), 160000u);
+  EXPECT_EQ(client.receive_frame().size(), 10u);
+  EXPECT_EQ(client.receive_frame(), "last");
+  EXPECT_TRUE(eventually([&] { return shard().counters().bytes_out == 310010 + 5 + 4 + 5 * 4; }));
+  EXPECT_GE(shard().counters().sends, 3);
 }
 
 TEST_F(RuntimeTest, AFrameLargerThanTheSharedBufferArrivesWhole) {

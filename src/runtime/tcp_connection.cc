@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kGrowBytes = 1 << 20;      // at most so much memory ahead of the bytes that have come
 constexpr std::size_t kLeastRoom = 64 << 10;
+constexpr std::size_t kEarlyBytes = 128 << 10;   // unsent that leave before the end of a turn
 constexpr std::size_t kCompactBytes = 1 << 20;   // sent bytes in front of out_ above which it is moved up
 constexpr std::size_t kModestBytes = 64 << 10;   // unsent, or read at once, while all connections together hold too much
 constexpr std::int64_t kShortGraceMs = 5000;     // then: time for a frame that has begun
@@ -254,18 +255,31 @@ void TcpConnection::on_writable() {
   }
 }
 
+ssize_t TcpConnection::send_some() {
+  const ssize_t n = ::send(watch_->fd(), out_.data() + sent_, unsent(), MSG_NOSIGNAL);
+  if (n > 0) {
+    sent_ += static_cast<std::size_t>(n);
+    last_active_ms_ = shard_.mono_ms();
+    ++shard_.tally().sends;
+    shard_.tally().bytes_out += n;
+  }
+  return n;
+}
+
+void TcpConnection::send_early() {
+  if (state_ != State::Open || write_waiting_ || peer_hears_nothing_ || unsent() < kEarlyBytes) return;
+  (void)send_some();  // flush(), at the end of the turn, meets any error again
+  if (unsent() > 0) return;
+  sent_ = 0;
+  out_.clear();
+  shard_.give_out_buffer(std::exchange(out_, {}));
+}
+
 void TcpConnection::flush() {
   flush_asked_ = false;
   if (state_ != State::Open && state_ != State::Closing) return;
   if (!write_waiting_ && unsent() > 0) {
-    const ssize_t n = ::send(watch_->fd(), out_.data() + sent_, unsent(), MSG_NOSIGNAL);
-    if (n < 0 && !would_block(errno)) hear_out();
-    if (n > 0) {
-      sent_ += static_cast<std::size_t>(n);
-      last_active_ms_ = shard_.mono_ms();
-      ++shard_.tally().sends;
-      shard_.tally().bytes_out += n;
-    }
+    if (send_some() < 0 && !would_block(errno)) hear_out();
   }
   if (unsent() == 0) {
     sent_ = 0;

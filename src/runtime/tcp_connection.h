@@ -48,6 +48,7 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   const SocketAddress& remote() const override { return remote_; }
   const SocketAddress& local() const override { return local_; }
   std::string& out() override;
+  void send_early() override;
   void close() override;
   bool full() const override;
   bool short_of_memory() override;
@@ -86,6 +87,8 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   ssize_t receive_some(MutableBytes into);
   void drain();
   void hear_out();
+  /// One send() of what waits; its result.
+  ssize_t send_some();
   void end_session();
   std::size_t unsent() const { return out_.size() - sent_; }
 

@@ -69,7 +69,9 @@ void Channel::write_pull(FinishedPull& pull) {
     return pull.ticket.fail(Error{ErrorCode::Busy, "answers to all clients together hold more memory than they may (maxConnectionBytes); try again"});
   }
   write_pull_answer(pull.ticket, pull.result, *to);
-  if (brings_messages) (void)connection_->short_of_memory();
+  if (!brings_messages) return;
+  connection_->send_early();
+  (void)connection_->short_of_memory();
 }
 
 void Channel::finish_pull(Ticket ticket, Result<broker::PullResult>&& result) {
