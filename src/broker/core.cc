@@ -127,7 +127,8 @@ void Core::stop_accepting(const std::string& why) {
   for (std::uint32_t slot = 0; slot < s.parked.size(); slot++) {
     if (!s.parked[slot].used) continue;
     PullResult result;
-    result.next_offset = s.parked[slot].scanned_offset;
+    const Topic* topic = s.topic_of(s.parked[slot].topic);
+    result.next_offset = topic ? topic->queue(s.parked[slot].queue_id)->visible : s.parked[slot].asked_offset;
     s.unpark(slot, std::move(result));
   }
   (void)s.flush_offsets();

@@ -93,13 +93,14 @@ void Core::Impl::show(Topic& topic, Queue& queue) {
   const storage::Position safe = log.safe();
   const std::int64_t end = queue.index.end();
   queue.visible = std::max(queue.visible, queue.index.min());  // retention took what had not been shown yet
+  const std::int64_t before = queue.visible;
   // Usually everything became safe at once; then one look at the last entry is enough.
   if (end > queue.visible && queue.index.at(end - 1).position < safe) {
     queue.visible = end;
   } else {
     while (queue.visible < end && queue.index.at(queue.visible).position < safe) queue.visible++;
   }
-  if (!queue.parked.empty()) wake_pulls(topic, queue);
+  if (!queue.parked.empty() && queue.visible > before) wake_pulls(topic, queue, before);
 }
 
 void Core::Impl::safe_advanced() {

@@ -10,6 +10,8 @@ using storage::RecordType;
 namespace {
 // Entries looked at in one pull that finds nothing to its taste: RocketMQ's maxFilterMessageSize of 16000 bytes, 20 an entry.
 constexpr std::int64_t kScanMax = 800;
+// So many messages that have become visible at once are compared with each waiting pull's tag before it is looked at closely.
+constexpr std::int64_t kFewFresh = 8;
 // No pull waits longer, whatever it asks for: clients ask for seconds.
 constexpr std::int64_t kSuspendMaxMs = 600'000;
 }  // namespace
@@ -74,7 +76,7 @@ void Core::Impl::pull(const PullRequest& request, Reply<PullResult> reply) {
   const bool may_wait = request.suspend_ms > 0 && stopped_why.empty() && (result.status == PullStatus::NoNewMessage || result.status == PullStatus::NoMatch) &&
                         result.next_offset >= queue->visible;
   if (may_wait && static_cast<std::int64_t>(parked.size() - parked_free.size()) < options.parked_pulls_max)
-    return park(request, *topic, *queue, std::move(*filter), result, group.config.sys_flag, std::move(reply));
+    return park(request, *topic, *queue, std::move(*filter), group.config.sys_flag, std::move(reply));
   if (may_wait) count.pulls_not_parked++;
   reply(std::move(result));
 }
@@ -115,7 +117,7 @@ PullResult Core::Impl::scan(const Topic& topic, const Queue& queue, std::int64_t
   return result;
 }
 
-void Core::Impl::park(const PullRequest& request, const Topic& topic, Queue& queue, TagFilter filter, const PullResult& found, std::int32_t group_sys_flag,
+void Core::Impl::park(const PullRequest& request, const Topic& topic, Queue& queue, TagFilter filter, std::int32_t group_sys_flag,
                       Reply<PullResult> reply) {
   std::uint32_t slot;
   if (parked_free.empty()) {
@@ -131,33 +133,62 @@ void Core::Impl::park(const PullRequest& request, const Topic& topic, Queue& que
   p.topic = topic.id;
   p.queue_id = request.queue_id;
   p.asked_offset = request.offset;
-  p.scanned_offset = found.next_offset;
   p.count_max = std::clamp(request.count_max, 1, options.pull_count_max);
   p.bytes_max = request.bytes_max > 0 ? std::min(request.bytes_max, options.pull_bytes_max) : options.pull_bytes_max;
   p.group_sys_flag = group_sys_flag;
   p.filter = std::move(filter);
   p.reply = std::move(reply);
-  queue.parked.push_back(slot);
+  queue.parked.push_back({slot, p.filter.only_tag()});
+  // Pulls that were answered leave their deadlines behind: those are thrown out when they are the most.
+  if (pull_deadlines.size() > 2 * (parked.size() - parked_free.size()) + 1024) {
+    std::erase_if(pull_deadlines, [&](const PullDeadline& due) { return !parked[due.slot].used || parked[due.slot].generation != due.generation; });
+    std::make_heap(pull_deadlines.begin(), pull_deadlines.end());
+  }
   pull_deadlines.push_back({now.mono_ms + std::min(request.suspend_ms, kSuspendMaxMs), slot, p.generation});
   std::push_heap(pull_deadlines.begin(), pull_deadlines.end());
   count.pulls_parked++;
 }
 
-void Core::Impl::wake_pulls(const Topic& topic, Queue& queue) {
-  const std::vector<std::uint32_t> slots = queue.parked;  // unpark changes the list
-  for (const std::uint32_t slot : slots) {
-    ParkedPull& p = parked[slot];
-    PullResult result = scan(topic, queue, p.scanned_offset, p.count_max, p.bytes_max, p.filter, p.group_sys_flag);
-    if (result.status == PullStatus::Found || result.status == PullStatus::OffsetMoved) unpark(slot, std::move(result));
-    else p.scanned_offset = result.next_offset;
+void Core::Impl::wake_pulls(const Topic& topic, Queue& queue, std::int64_t from) {
+  const bool few = queue.visible - from <= kFewFresh;
+  const auto none_has = [&](std::int32_t tag) {
+    for (std::int64_t offset = from; offset < queue.visible; offset++)
+      if (queue.index.at(offset).tag_hash == tag) return false;
+    return true;
+  };
+  // In one pass: thousands may wait here, for a tag that seldom comes or all for the same message.
+  std::vector<WaitingPull> waiting = std::exchange(queue.parked, {});
+  std::size_t kept = 0;
+  for (const WaitingPull& pull : waiting) {
+    if (!few || !pull.only_tag || !none_has(*pull.only_tag)) {
+      ParkedPull& p = parked[pull.slot];
+      PullResult result;
+      for (std::int64_t offset = from; offset < queue.visible; offset = result.next_offset) {
+        result = scan(topic, queue, offset, p.count_max, p.bytes_max, p.filter, p.group_sys_flag);
+        if (result.status != PullStatus::NoMatch) break;
+      }
+      if (result.status == PullStatus::Found || result.status == PullStatus::OffsetMoved) {
+        answer_parked(pull.slot, std::move(result));
+        continue;
+      }
+    }
+    waiting[kept++] = pull;
   }
+  waiting.resize(kept);
+  waiting.insert(waiting.end(), queue.parked.begin(), queue.parked.end());
+  queue.parked = std::move(waiting);
 }
 
 void Core::Impl::unpark(std::uint32_t slot, Result<PullResult> result) {
+  const ParkedPull& p = parked[slot];
+  if (Topic* topic = topic_of(p.topic))
+    if (Queue* queue = topic->queue(p.queue_id)) std::erase_if(queue->parked, [&](const WaitingPull& pull) { return pull.slot == slot; });
+  answer_parked(slot, std::move(result));
+}
+
+void Core::Impl::answer_parked(std::uint32_t slot, Result<PullResult> result) {
   ParkedPull& p = parked[slot];
   Reply<PullResult> reply = std::move(p.reply);
-  if (Topic* topic = topic_of(p.topic))
-    if (Queue* queue = topic->queue(p.queue_id)) std::erase(queue->parked, slot);
   p.used = false;
   parked_free.push_back(slot);
   reply(std::move(result));
@@ -171,15 +202,15 @@ void Core::Impl::expire_pulls() {
     ParkedPull& p = parked[due.slot];
     if (!p.used || p.generation != due.generation) continue;
     PullResult result;
-    result.status = p.scanned_offset > p.asked_offset ? PullStatus::NoMatch : PullStatus::NoNewMessage;
-    result.next_offset = p.scanned_offset;
+    result.next_offset = p.asked_offset;
     result.group_sys_flag = p.group_sys_flag;
     if (const Topic* topic = topic_of(p.topic)) {
       const Queue* queue = topic->queue(p.queue_id);
       result.min_offset = queue->index.min();
-      result.max_offset = queue->visible;
+      result.max_offset = result.next_offset = queue->visible;
       result.topic_sys_flag = topic->config.sys_flag;
     }
+    result.status = result.next_offset > p.asked_offset ? PullStatus::NoMatch : PullStatus::NoNewMessage;
     unpark(due.slot, std::move(result));
   }
 }

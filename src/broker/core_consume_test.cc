@@ -71,6 +71,33 @@ TEST_F(Consume, WaitingPullIsWokenByItsTagsOnly) {
   EXPECT_EQ((*got)->value().next_offset, 3);
 }
 
+TEST_F(Consume, PullsThatWaitForDifferentTagsAreWokenEachByItsOwn) {
+  send("T", "first");
+  std::vector<decltype(pull_later("T", 1, 1))> got;
+  for (int i = 0; i < 100; i++) got.push_back(pull_later("T", 1, 15000, "Tag" + std::to_string(i % 10)));
+  const auto any = pull_later("T", 1, 15000, "*");
+  send("T", "other", {{"TAGS", "TagOther"}});
+  EXPECT_TRUE(any->has_value());
+  for (const auto& pull : got) EXPECT_FALSE(pull->has_value());
+  send("T", "seven", {{"TAGS", "Tag7"}});
+  for (int i = 0; i < 100; i++) ASSERT_EQ(got[static_cast<std::size_t>(i)]->has_value(), i % 10 == 7) << i;
+  EXPECT_EQ(render((*got[7])->value().extents).at(0).body, "seven");
+  // More than a waiting pull looks at in one step, visible all at once, the one that matches behind them.
+  auto_flush = false;
+  for (int i = 0; i < 1000; i++) send_later("T", "other", {{"TAGS", "TagOther"}});
+  send_later("T", "three", {{"TAGS", "Tag3"}});
+  EXPECT_FALSE(got[3]->has_value());
+  auto_flush = true;
+  send("T", "last", {{"TAGS", "TagOther"}});
+  ASSERT_TRUE(got[3]->has_value());
+  EXPECT_EQ(render((*got[3])->value().extents).at(0).body, "three");
+  EXPECT_FALSE(got[4]->has_value());
+  advance(15000);
+  ASSERT_TRUE(got[4]->has_value());
+  EXPECT_EQ((*got[4])->value().status, PullStatus::NoMatch);
+  EXPECT_EQ((*got[4])->value().next_offset, 1005);
+}
+
 TEST_F(Consume, FilterThatMatchesNothingTellsWhereToGoOn) {
   for (int i = 0; i < 10; i++) send("T", "x", {{"TAGS", "TagB"}});
   const auto got = pull("T", 0, "TagA");

@@ -51,12 +51,18 @@ inline constexpr std::int64_t kHalfBytesMin = 64;
 /// A time that can be added to and subtracted from others. A stored one that is not was not written by a broker.
 inline bool is_time(std::int64_t ms) { return ms > -(1LL << 47) && ms < 1LL << 47; }
 
+/// A pull that waits on a queue. Everything visible there was looked at for it.
+struct WaitingPull {
+  std::uint32_t slot = 0;                 // of its ParkedPull
+  std::optional<std::int32_t> only_tag;   // a message with another tag is none for it
+};
+
 /// A queue and the pulls that wait on it.
 struct Queue {
   QueueIndex index;
   std::int64_t visible = 0;               // consumers see offsets below it
   bool unshown = false;                   // listed in Tables::unshown: has entries at or above `visible`
-  std::vector<std::uint32_t> parked;      // slots of ParkedPull
+  std::vector<WaitingPull> parked;
 };
 
 struct Topic {
@@ -115,7 +121,6 @@ struct ParkedPull {
   std::uint32_t topic = 0;
   std::int32_t queue_id = 0;
   std::int64_t asked_offset = 0;
-  std::int64_t scanned_offset = 0;        // nothing below it matches
   std::int32_t count_max = 0;
   std::int64_t bytes_max = 0;
   std::int32_t group_sys_flag = 0;
@@ -337,10 +342,12 @@ struct Core::Impl {
   void pull(const PullRequest& request, Reply<PullResult> reply);
   PullResult scan(const Topic& topic, const Queue& queue, std::int64_t offset, std::int32_t count_max, std::int64_t bytes_max, const TagFilter& filter,
                   std::int32_t group_sys_flag);
-  void park(const PullRequest& request, const Topic& topic, Queue& queue, TagFilter filter, const PullResult& now_found, std::int32_t group_sys_flag,
+  void park(const PullRequest& request, const Topic& topic, Queue& queue, TagFilter filter, std::int32_t group_sys_flag,
             Reply<PullResult> reply);
-  void wake_pulls(const Topic& topic, Queue& queue);
+  /// Offsets from `from` on have become visible.
+  void wake_pulls(const Topic& topic, Queue& queue, std::int64_t from);
   void unpark(std::uint32_t slot, Result<PullResult> result);
+  void answer_parked(std::uint32_t slot, Result<PullResult> result);
   void expire_pulls();
   /// The same, if it is there.
   OffsetState* known_offset(std::string_view group, std::uint32_t topic, std::int32_t queue_id);

@@ -47,8 +47,8 @@ void Core::Impl::apply_topic_deleted(std::string_view name) {
   if (it == topics.end()) return;
   Topic& gone = *it->second;
   for (auto& queue : gone.queues) {
-    const std::vector<std::uint32_t> slots = queue->parked;
-    for (const std::uint32_t slot : slots) unpark(slot, Error{ErrorCode::TopicNotFound, "the topic was deleted"});
+    const std::vector<WaitingPull> waiting = std::exchange(queue->parked, {});
+    for (const WaitingPull& pull : waiting) answer_parked(pull.slot, Error{ErrorCode::TopicNotFound, "the topic was deleted"});
   }
   std::erase_if(unshown, [&](const auto& item) { return item.first == &gone; });
   for (auto& [group_name, group] : groups)

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -40,6 +41,8 @@ class TagFilter {
     return false;
   }
   bool matches_all() const { return count_ == 0; }
+  /// The hash, where it is one tag that matches.
+  std::optional<std::int32_t> only_tag() const { return count_ == 1 ? std::optional(few_[0]) : std::nullopt; }
 
  private:
   static constexpr std::size_t kFew = 4;
