@@ -92,8 +92,8 @@ void Core::Impl::note_reference(storage::Position by, storage::Position body) {
 void Core::Impl::show(Topic& topic, Queue& queue) {
   const storage::Position safe = log.safe();
   const std::int64_t end = queue.index.end();
-  queue.visible = std::max(queue.visible, queue.index.min());  // retention took what had not been shown yet
   const std::int64_t before = queue.visible;
+  queue.visible = std::max(queue.visible, queue.index.min());  // retention took what had not been shown yet
   // Usually everything became safe at once; then one look at the last entry is enough.
   if (end > queue.visible && queue.index.at(end - 1).position < safe) {
     queue.visible = end;

@@ -150,7 +150,7 @@ void Core::Impl::park(const PullRequest& request, const Topic& topic, Queue& que
 }
 
 void Core::Impl::wake_pulls(const Topic& topic, Queue& queue, std::int64_t from) {
-  const bool few = queue.visible - from <= kFewFresh;
+  const bool few = from >= queue.index.min() && queue.visible - from <= kFewFresh;  // retention may have taken what was not shown yet
   const auto none_has = [&](std::int32_t tag) {
     for (std::int64_t offset = from; offset < queue.visible; offset++)
       if (queue.index.at(offset).tag_hash == tag) return false;
