@@ -41,6 +41,8 @@ class File {
   virtual Status allocate(std::int64_t bytes) = 0;
   virtual Result<std::int64_t> size() = 0;
   virtual bool direct() const = 0;
+  /// A hint that these bytes will be read soon; returns at once.
+  virtual void will_need(std::int64_t /*at*/, std::int64_t /*bytes*/) {}
 };
 
 /// The data directory as the log sees it: a port, so that tests can lose writes, tear sectors and fill the disk. File names are

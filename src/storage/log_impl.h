@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <deque>
@@ -171,9 +172,30 @@ struct Log::Impl {
   Status map_ring();
 };
 
+/// Several windows, because the queues of a topic are read in turn and lie interleaved, and a committed message's VERDICT record leads back to
+/// its HALF record.
 struct ReadBuffer::State {
-  FileWindow window;
-  std::int64_t ahead = 0;
+  static constexpr std::size_t kWindows = 8;
+  struct Window {
+    FileWindow bytes;
+    std::int64_t ahead = 0;   // what was read at once
+    std::uint64_t used = 0;
+  };
+  std::array<Window, kWindows> windows;
+  std::uint64_t uses = 0;
+  /// The one that was not used for longest.
+  Window& oldest() {
+    return *std::min_element(windows.begin(), windows.end(), [](const Window& a, const Window& b) { return a.used < b.used; });
+  }
+  /// The bytes at `position`, out of a window or read into the oldest. Reading on doubles what is read at once, a jump begins anew.
+  struct Wanted {
+    File& file;
+    Position first;   // the segment's
+    Position position;
+    std::int64_t bytes;
+    Position limit;
+  };
+  Result<Bytes> get(const Wanted& wanted, std::atomic<std::int64_t>& reads);
   std::vector<std::byte> copy;  // of a record out of the ring
 };
 

@@ -73,6 +73,38 @@ std::optional<Result<RecordView>> Log::Impl::read_ring(Position position, Positi
   return view_of(header, position, state.copy.data());
 }
 
+Result<Bytes> ReadBuffer::State::get(const Wanted& wanted, std::atomic<std::int64_t>& reads) {
+  FileWindow::Request request{.first = wanted.first, .at = wanted.position, .bytes = wanted.bytes, .ahead = 0, .limit = wanted.limit};
+  const Window* before = nullptr;  // the one that this goes on from
+  for (Window& window : windows) {
+    if (window.bytes.holds(wanted.first, wanted.position, wanted.bytes)) {
+      window.used = ++uses;
+      return window.bytes.get(wanted.file, request);
+    }
+    if (window.bytes.leads_to(wanted.first, wanted.position, window.ahead)) before = &window;
+  }
+  const std::int64_t ahead = before ? std::min(2 * std::max(before->ahead, kAheadMin), kAheadMax) : kAheadMin;
+  Window& window = oldest();
+  if (window.bytes.memory() > 2 * kAheadMax && wanted.bytes <= kAheadMax) window.bytes.release();
+  reads.fetch_add(1, std::memory_order_relaxed);
+  window.ahead = ahead;
+  window.used = ++uses;
+  // What lies in between is another queue's, and asked for next.
+  const std::int64_t between = before ? std::max<std::int64_t>(0, wanted.position - before->bytes.end()) : 0;
+  request.at -= between;
+  request.bytes += between;
+  request.ahead = ahead;
+  const bool goes_on = before != nullptr;
+  HM_TRY(const Bytes, bytes, window.bytes.get(wanted.file, request));
+  if (goes_on) {
+    // The disk reads the next piece while this one is worked off; never a block that is still to be written.
+    const Position next = window.bytes.end();
+    const std::int64_t soon = std::min(std::min(2 * ahead, kAheadMax), block_floor(wanted.limit) - next);
+    if (soon > 0) wanted.file.will_need(kSegmentHeaderBytes + next - wanted.first, soon);
+  }
+  return bytes.subspan(std::min(static_cast<std::size_t>(between), bytes.size()));
+}
+
 Result<RecordView> Log::Impl::read_disk(Position position, ReadBuffer::State& state, Trust trust) const {
   const auto segment = segment_of(position);
   if (!segment) return no_record(position);
@@ -84,16 +116,8 @@ Result<RecordView> Log::Impl::read_disk(Position position, ReadBuffer::State& st
   if (!opened.ok()) return position < first_position.load(std::memory_order_acquire) ? no_record(position) : opened.error();
   File& file = **opened;
 
-  // Reading on doubles the read-ahead, a jump begins anew.
-  FileWindow& window = state.window;
-  const bool onward = window.holds(segment->header.first, position, 0);
-  const auto want = [&](std::int64_t bytes) -> Result<Bytes> {
-    if (!window.holds(segment->header.first, position, bytes)) {
-      if (window.memory() > 2 * kAheadMax && bytes <= kAheadMax) window.release();
-      state.ahead = onward ? std::min(2 * std::max(state.ahead, kAheadMin), kAheadMax) : kAheadMin;
-      counters.disk_reads.fetch_add(1, std::memory_order_relaxed);
-    }
-    return window.get(file, {.first = segment->header.first, .at = position, .bytes = bytes, .ahead = state.ahead, .limit = limit});
+  const auto want = [&](std::int64_t bytes) {
+    return state.get({.file = file, .first = segment->header.first, .position = position, .bytes = bytes, .limit = limit}, counters.disk_reads);
   };
   HM_TRY(const Bytes, start, want(kRecordHeaderBytes));
   if (start.size() < static_cast<std::size_t>(kRecordHeaderBytes)) return no_record(position);
@@ -124,22 +148,23 @@ Result<std::shared_ptr<File>> Log::Impl::reader_of(const std::shared_ptr<Segment
 /// A known record that does not validate: before it is called damaged, its bytes are read past the page cache, which may hold an
 /// older version of a block that was written directly.
 Result<RecordView> Log::Impl::read_again_from_disk(const Segment& segment, Position position, ReadBuffer::State& state) const {
-  state.window.clear();
+  for (auto& window : state.windows) window.bytes.clear();
+  FileWindow& window = state.oldest().bytes;
   HM_TRY(const auto, file, disk.open(segment.name, OpenMode::Read, Caching::Direct));
   const FileWindow::Request request{.first = segment.header.first, .at = position, .bytes = kRecordHeaderBytes, .ahead = kAheadMin,
                                     .limit = segment.header.limit()};
-  HM_TRY(const Bytes, start, state.window.get(*file, request));
+  HM_TRY(const Bytes, start, window.get(*file, request));
   if (start.size() == static_cast<std::size_t>(kRecordHeaderBytes)) {
     const RecordHeader header = load_record_header(start.data());
     if (header.plausible()) {
       FileWindow::Request all = request;
       all.bytes = header.bytes();
-      HM_TRY(const Bytes, record, state.window.get(*file, all));
+      HM_TRY(const Bytes, record, window.get(*file, all));
       const bool whole = static_cast<std::int64_t>(record.size()) == header.bytes();
       if (whole && record_valid(record.data(), header, segment.seed.at(position))) return view_of(header, position, record.data());
     }
   }
-  state.window.clear();
+  window.clear();
   return Error{ErrorCode::Corrupt, segment.name + ": byte " + std::to_string(segment.file_byte(position)) + ", position " +
                                        std::to_string(position) + ": the record does not match its checksum"};
 }

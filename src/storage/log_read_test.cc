@@ -2,6 +2,7 @@
 // Reading: known and arbitrary positions, ring and file, read-ahead, damage.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "storage/log_fixture.h"
@@ -84,6 +85,25 @@ TEST(LogRead, ReadingOnReadsAhead) {
     ASSERT_EQ(as_text(record->payload), payload);
   }
   EXPECT_LT(world.log->counters().disk_reads, 12);  // 64, 128, ... 1024 KiB, then 1 MiB each
+}
+
+TEST(LogRead, QueuesThatLieInterleavedAreReadOnce) {
+  World world({.segment_bytes = 8 << 20, .first_segment_bytes = 8 << 20, .ring_bytes = 64 << 10});
+  world.open();
+  fill(world, 4 << 20);
+  ReadBuffer buffer;
+  // As pulls of 32 from each of 8 queues in turn.
+  constexpr std::size_t kQueues = 8, kPull = 32;
+  for (std::size_t begin = 0; begin < world.appended.size(); begin += kQueues * kPull) {
+    for (std::size_t queue = 0; queue < kQueues; queue++) {
+      for (std::size_t i = begin + queue; i < std::min(begin + kQueues * kPull, world.appended.size()); i += kQueues) {
+        const auto record = world.log->read(world.appended[i].first, buffer);
+        ASSERT_TRUE(record.ok()) << record.error().text;
+        ASSERT_EQ(as_text(record->payload), world.appended[i].second);
+      }
+    }
+  }
+  EXPECT_LT(world.log->counters().disk_reads, 16);  // 4 MiB; with one window, one for every pull
 }
 
 TEST(LogRead, DamageIsNamed) {

@@ -74,6 +74,10 @@ class PosixFile : public File {
 
   bool direct() const override { return direct_.load(std::memory_order_relaxed); }
 
+  void will_need(std::int64_t at, std::int64_t bytes) override {
+    if (!direct()) ::posix_fadvise(fd_.get(), at, bytes, POSIX_FADV_WILLNEED);
+  }
+
  private:
   static iovec part(Bytes bytes) {
     return {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};  // NOLINT: writing does not change it
