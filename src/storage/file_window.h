@@ -25,7 +25,7 @@ class FileWindow {
     return first == first_ && at >= begin_ && at + bytes <= end_;
   }
   /// Whether reading at `at` goes on from here: in the window, or less than `reach` behind it.
-  bool leads_to(Position first, Position at, std::int64_t reach) const { return first == first_ && at >= begin_ && at <= end_ + reach; }
+  bool leads_to(Position first, Position at, std::int64_t reach) const { return first == first_ && begin_ < end_ && at >= begin_ && at <= end_ + reach; }
   Position end() const { return end_; }
   void clear() { begin_ = end_ = 0; }
   void release() { clear(); buffer_.release(); }
