@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "runtime/system_clock.h"
 #include "storage/inspect.h"
 #include "storage/posix_disk.h"
 
@@ -134,6 +135,31 @@ TEST_F(BrokerProcessTest, AForeignDirectoryIsRefusedUntouched) {
   ASSERT_FALSE(started.ok());
   EXPECT_EQ(started.error().code, ErrorCode::InvalidArgument) << started.error().text;
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(s.store_path), {}), 1);
+}
+
+/// Retention has deleted the log's beginning, and the snapshots that stood for it are gone.
+TEST_F(BrokerProcessTest, ALogWithoutItsBeginningAndWithoutASnapshotIsRefused) {
+  {
+    const auto disk = storage::open_posix_disk(settings().store_path);
+    ASSERT_TRUE(disk.ok());
+    runtime::SystemRandom random;
+    const auto opened = storage::Log::open(**disk, random, {.segment_bytes = 64 << 10, .first_segment_bytes = 64 << 10, .ring_bytes = 1 << 20});
+    ASSERT_TRUE(opened.ok());
+    storage::Log& log = **opened;
+    ASSERT_TRUE(log.recover(0, [](const storage::RecordView&, std::int64_t) { return Status(Done{}); }).ok());
+    while (log.segments().size() < 3) {
+      ASSERT_TRUE(log.reserve(storage::RecordType::Message, 8000).ok());
+      log.finish();
+      log.close_batch(1);
+    }
+    ASSERT_TRUE(log.flush().ok());
+    ASSERT_TRUE(log.drop_before(log.segments()[1].first).ok());
+  }
+  BrokerProcess process(settings());
+  const auto started = process.start();
+  ASSERT_FALSE(started.ok());
+  EXPECT_EQ(started.error().code, ErrorCode::Corrupt);
+  EXPECT_NE(started.error().text.find("restore a snapshot"), std::string::npos) << started.error().text;
 }
 
 TEST_F(BrokerProcessTest, AProcessThatIsNotStoppedIsRecoveredFromItsLog) {

@@ -75,6 +75,9 @@ Result<Recovered> recover(Store& store, broker::Core& core) {
   if (snapshot) {
     HM_TRY_STATUS(core.restore(*snapshot));
     from = recovered.snapshot = snapshot->position;
+  } else if (from > 0) {  // retention deletes only what a snapshot knows: topics, groups and offsets would be gone in silence
+    return Error{ErrorCode::Corrupt, "no valid snapshot is there, and the log begins at position " + std::to_string(from) +
+                                         ": what was decided before it is nowhere else. Nothing has been changed: restore a snapshot-* file from a copy"};
   }
   HM_TRY(auto, report, store.log->recover(from, [&core](const storage::RecordView& record, std::int64_t wall_ms) { return core.replay(record, wall_ms); }));
   recovered.report = std::move(report);
