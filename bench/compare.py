@@ -170,6 +170,8 @@ def generator(options, words, json_file):
 def run_once(broker, key, number, options):
     """The figures of one run; None and the reason where it could not be measured."""
     _, _, flush, steps, messages, _ = SCENARIOS[key]
+    if options.dir:
+        os.makedirs(options.dir, exist_ok=True)
     folder = tempfile.mkdtemp(prefix="compare-", dir=options.dir)
     json_file = os.path.join(options.out, f"{key}-{broker.name}-{number}.json")
     broker.prepare(folder, flush)
