@@ -137,7 +137,8 @@ struct Shard::Impl final : ShardSide {
   void share_memory() {
     if (waiting_for_memory_.empty()) return;
     bool over = options_.memory->over();
-    if (over && mono_ms() < memory_look_ms_) return;
+    // Again later for sure: the alarm may have rung for a look that was put off since, and nobody else need ever wake this shard.
+    if (over && mono_ms() < memory_look_ms_) return sweep_.set_at_latest(memory_look_ms_);
     memory_look_ms_ = mono_ms() + kMemoryLookMs;
     const auto exceeding = over ? connections_.find(exceeds_memory_) : connections_.end();
     const bool somebody_exceeds = exceeding != connections_.end() && exceeding->second->may_exceed();
