@@ -92,9 +92,9 @@ Status Log::Impl::map_ring() {
     Result<std::unique_ptr<TailFile>> made = TailFile::create(disk, store_id, options.ring_bytes, ring);
     if (made.ok()) {
       tail_file = std::move(*made);
-      return Done{};
+      return disk.sync_directory();  // a failed sync is the disk's failure, not a file system that cannot map
     }
-    // A disk that fails says so again soon; a file system that cannot do it is no reason not to serve.
+    // No space for it, or a file system that cannot do it, is no reason not to serve.
     log_event(LogLevel::Warn, "log.no_tail_file", {{"error", made.error().text}, {"consequence", "each turn waits for its write, which is slower"}});
     safety = Safety::Written;
   }

@@ -66,7 +66,6 @@ TailFile::~TailFile() {
 
 Result<std::unique_ptr<TailFile>> TailFile::create(Disk& disk, const StoreId& store_id, std::int64_t ring_bytes, MirrorRing& ring) {
   HM_TRY(const OwnedFd, fd, disk.create_mappable(std::string(kTailName), kRingAt + ring_bytes));
-  HM_TRY_STATUS(disk.sync_directory());
   auto tail = std::make_unique<TailFile>();
   void* const head = ::mmap(nullptr, static_cast<std::size_t>(kRingAt), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (head == MAP_FAILED) return Error{ErrorCode::Io, std::string(kTailName) + ": mmap: " + std::strerror(errno)};

@@ -26,8 +26,8 @@ class TailFile {
   TailFile& operator=(const TailFile&) = delete;
   ~TailFile();
 
-  /// Makes it anew and maps its ring into `ring` (not mapped yet). When it returns an older one cannot come back. Errors: DiskFull, Io; then `ring` is
-  /// as it was.
+  /// Makes it anew and maps its ring into `ring` (not mapped yet). The caller syncs the directory, so that an older one cannot come back. Errors:
+  /// DiskFull, Io; then `ring` is as it was.
   static Result<std::unique_ptr<TailFile>> create(Disk& disk, const StoreId& store_id, std::int64_t ring_bytes, MirrorRing& ring);
 
   /// The appender goes on in a segment whose file does not say so yet. It takes the place of the one noted kTailSegments ago.
