@@ -20,6 +20,10 @@ Core::~Core() = default;
 // ------------------------------------------------------------------------------------------------------------------ life
 
 Status Core::restore(const storage::Snapshot& snapshot) {
+  return restore(storage::LoadedSnapshot{.position = snapshot.position, .memory = nullptr, .payload = snapshot.payload});
+}
+
+Status Core::restore(const storage::LoadedSnapshot& snapshot) {
   HM_TRY_STATUS(impl_->decode_snapshot(snapshot));
   impl_->ended.not_sure_below(snapshot.position);  // of verdicts before it, only the newest are in it
   impl_->publish_known_halves();

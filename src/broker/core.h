@@ -73,6 +73,8 @@ class Core final : public Producing, public Transactions, public Consuming, publ
   ~Core() override;
 
   // ---- life
+  /// The tables go on to use the snapshot's memory where it has its own.
+  Status restore(const storage::LoadedSnapshot& snapshot);                            // Corrupt
   Status restore(const storage::Snapshot& snapshot);                                  // Corrupt
   Status replay(const storage::RecordView& record, std::int64_t batch_wall_ms);       // Corrupt
   /// Creates the system topics that are missing and arms the timers. In its own turn (between begin and end).

@@ -167,6 +167,52 @@ TEST_F(Forged, AHalfMessageOfASnapshotIsWithinItsBounds) {  // found by fuzzing:
   }
 }
 
+/// The payload of a snapshot of the version before the padding: without it, and with that number.
+std::string without_padding(const std::string& payload) {
+  const auto number = [&](std::size_t at) { return load_le<std::uint32_t>(payload.data() + at); };
+  const auto position = [&](std::size_t at) { return static_cast<std::size_t>(load_le<std::int64_t>(payload.data() + at)); };
+  std::size_t at = 4 + 8 + 2 * 24;  // version, time, versions of topics and groups
+  std::string out = payload.substr(0, at + 4);
+  store_le(out.data(), std::uint32_t{3});
+  std::uint32_t topics = number(at);
+  for (at += 4; topics > 0; topics--) {
+    const std::size_t config = 4 + number(at) + 4;
+    std::uint32_t queues = number(at + config - 4);
+    out += payload.substr(at, config);
+    at = (at + config + 7) / 8 * 8;
+    const std::size_t from = at;
+    for (; queues > 0; queues--) at += 16 + (position(at + 8) - position(at)) * 24;
+    out += payload.substr(from, at - from);
+  }
+  return out + payload.substr(at);
+}
+
+TEST_F(Forged, ASnapshotOfTheVersionBeforeThePaddingIsRead) {
+  for (const char* name : {"A", "Seventh", "U"})
+    for (int i = 0; i < 5; i++) ASSERT_TRUE(send(name, "body").ok());
+  half("U", "waits");
+  const storage::Snapshot now = core->snapshot();
+  storage::Snapshot before = now;
+  before.payload = without_padding(now.payload);
+  ASSERT_LT(before.payload.size(), now.payload.size());
+  fresh = std::make_unique<Core>(*log, random, outbound, topics, options);
+  const Status restored = fresh->restore(before);
+  ASSERT_TRUE(restored.ok()) << restored.error().text;
+  EXPECT_EQ(fresh->snapshot().payload, now.payload);
+}
+
+TEST_F(Forged, ThePaddingOfASnapshotIsZeros) {
+  storage::Snapshot forged = core->snapshot();
+  const std::size_t first = 4 + 8 + 2 * 24 + 4;
+  const std::size_t end = first + 4 + load_le<std::uint32_t>(forged.payload.data() + first) + 4;
+  ASSERT_NE(end % 8, 0u) << "the first topic of the fixture needs none; take another";
+  forged.payload[end] = 1;
+  fresh = std::make_unique<Core>(*log, random, outbound, topics, options);
+  const Status restored = fresh->restore(forged);
+  ASSERT_FALSE(restored.ok());
+  EXPECT_NE(restored.error().text.find("impossible padding"), std::string::npos) << restored.error().text;
+}
+
 TEST_F(Forged, ATimerOfASnapshotHasAQueue) {
   const auto sent = send("U", "later", {{"DELAY", "3"}});
   ASSERT_TRUE(sent.ok());

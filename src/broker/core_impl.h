@@ -377,7 +377,7 @@ struct Core::Impl {
   // ---- core_snapshot.cc
   storage::SnapshotDraft draft_snapshot() const;
   static std::vector<std::pair<Group::OffsetKey, OffsetState>> logged_offsets(const Group& group, const std::map<Group::OffsetKey, const DirtyOffset*>& dirty);
-  Status decode_snapshot(const storage::Snapshot& snapshot);
+  Status decode_snapshot(const storage::LoadedSnapshot& snapshot);
 
   // ---- core_release.cc
   Result<Release> release(const RetentionPolicy& policy);

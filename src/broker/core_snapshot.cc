@@ -12,8 +12,10 @@ namespace halfmoon::broker {
 namespace {
 
 // 1: without the newest history record of a half message, and without the verdicts by number. 2: without what operators see of those with a verdict, and
-// without when a half message was resumed. Older versions are read, so that an upgrade starts from its snapshot.
-constexpr std::uint32_t kSnapshotVersion = 3;
+// without when a half message was resumed. 3: without the padding before a topic's queues. Older versions are read, so that an upgrade starts from its snapshot.
+constexpr std::uint32_t kSnapshotVersion = 4;
+
+constexpr std::size_t kAlignment = alignof(IndexEntry);   // of the queues' entries in the payload, so that they can be used where they are read to
 
 /// Of the refused verdicts of a half message those that have records: so the snapshot says what a replay would (core_history.cc).
 std::uint32_t refused_on_record(std::uint32_t refused) { return refused <= kRefusedWritten ? refused : std::bit_floor(refused); }
@@ -97,6 +99,7 @@ storage::SnapshotDraft Core::Impl::draft_snapshot() const {
     new_id[topic->id] = static_cast<std::uint32_t>(new_id.size());
     put_text(w, encode(topic->config));
     w.le(static_cast<std::uint32_t>(topic->queues.size()));
+    while ((draft.bytes() + out.size()) % kAlignment != 0) w.le(std::uint8_t{0});
     for (const auto& queue : topic->queues) {
       w.le(queue->index.min());
       w.le(queue->index.end());
@@ -198,7 +201,7 @@ storage::SnapshotDraft Core::Impl::draft_snapshot() const {
 }
 
 // The checksum was right. What is checked here all the same is what would stop the program later, or make it take memory without end.
-Status Core::Impl::decode_snapshot(const storage::Snapshot& snapshot) {
+Status Core::Impl::decode_snapshot(const storage::LoadedSnapshot& snapshot) {
   Reader in(as_bytes(snapshot.payload));
   const auto corrupt = [&](const char* what) {
     const std::size_t byte = storage::kSnapshotHeaderBytes + snapshot.payload.size() - in.left();
@@ -217,6 +220,8 @@ Status Core::Impl::decode_snapshot(const storage::Snapshot& snapshot) {
     if (in.left() / kQueueBytes < static_cast<std::size_t>(config->queues())) return corrupt("queues");  // before memory is taken for them
     Topic& topic = apply_topic(*config);
     const auto queue_count = in.le<std::uint32_t>();
+    while (version >= 4 && in.ok() && (snapshot.payload.size() - in.left()) % kAlignment != 0)
+      if (in.le<std::uint8_t>() != 0) return corrupt("padding");
     for (std::uint32_t q = 0; q < queue_count && in.ok(); q++) {
       if (q >= topic.queues.size()) {
         topic.queues.push_back(std::make_unique<Queue>());
@@ -226,7 +231,7 @@ Status Core::Impl::decode_snapshot(const storage::Snapshot& snapshot) {
       const auto min = in.le<std::int64_t>();
       const auto end = in.le<std::int64_t>();
       if (min < 0 || end < min || static_cast<std::uint64_t>(end - min) > in.left() / sizeof(IndexEntry)) return corrupt("queue");
-      index_.restore(min, as_bytes(in.text(static_cast<std::size_t>(end - min) * sizeof(IndexEntry))));
+      index_.restore(min, as_bytes(in.text(static_cast<std::size_t>(end - min) * sizeof(IndexEntry))), snapshot.memory);
     }
   }
   for (auto n = in.le<std::uint32_t>(); n > 0 && in.ok(); n--) {

@@ -52,15 +52,20 @@ std::int64_t QueueIndex::trim_below(storage::Position position) {
   return min_ - old_min;
 }
 
-void QueueIndex::restore(std::int64_t offset, Bytes entries) {
+std::shared_ptr<const QueueIndex::Page> QueueIndex::page_of(Bytes entries, const std::shared_ptr<const storage::LargeMemory>& memory) {
+  if (memory && memory->mapped() && reinterpret_cast<std::uintptr_t>(entries.data()) % alignof(Page) == 0)
+    return std::reinterpret_pointer_cast<const Page>(storage::LargeMemory::piece(memory, entries));
+  auto page = std::make_shared<Page>();
+  std::memcpy(page->entries, entries.data(), sizeof(Page));
+  return page;
+}
+
+void QueueIndex::restore(std::int64_t offset, Bytes entries, const std::shared_ptr<const storage::LargeMemory>& memory) {
   pages_.clear();
   chunks_.clear();
   base_ = min_ = offset;
   end_ = offset + static_cast<std::int64_t>(entries.size() / sizeof(IndexEntry));
-  for (; entries.size() >= sizeof(Page); entries = entries.subspan(sizeof(Page))) {
-    pages_.push_back(std::make_shared<Page>());
-    std::memcpy(pages_.back()->entries, entries.data(), sizeof(Page));
-  }
+  for (; entries.size() >= sizeof(Page); entries = entries.subspan(sizeof(Page))) pages_.push_back(page_of(entries.first(sizeof(Page)), memory));
   while (!entries.empty()) {
     const std::size_t bytes = std::min(entries.size(), sizeof(Chunk));
     chunks_.push_back(std::make_shared<Chunk>());

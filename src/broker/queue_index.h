@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "storage/large_memory.h"
 #include "storage/position.h"
 #include "storage/snapshot_draft.h"
 
@@ -42,8 +43,9 @@ class QueueIndex {
   }
   /// Drops entries whose position lies below `position`; returns how many.
   std::int64_t trim_below(storage::Position position);
-  /// From a snapshot: a queue that begins at `offset` and holds these entries, 24 bytes each.
-  void restore(std::int64_t offset, Bytes entries);
+  /// From a snapshot: a queue that begins at `offset` and holds these entries, 24 bytes each. Where they lie in `memory` and are aligned, whole pages of
+  /// them are kept where they are; the others are copied.
+  void restore(std::int64_t offset, Bytes entries, const std::shared_ptr<const storage::LargeMemory>& memory = nullptr);
   /// For a snapshot: its entries as restore() takes them, without copying them.
   void freeze(storage::SnapshotDraft& out) const;
 
@@ -62,8 +64,9 @@ class QueueIndex {
     IndexEntry entries[kPage];
   };
   void chunks_to_page();
+  static std::shared_ptr<const Page> page_of(Bytes entries, const std::shared_ptr<const storage::LargeMemory>& memory);
 
-  std::vector<std::shared_ptr<Page>> pages_;    // all full
+  std::vector<std::shared_ptr<const Page>> pages_;    // all full
   std::vector<std::shared_ptr<Chunk>> chunks_;  // behind them; all full but the last
   std::int64_t base_ = 0;  // offset of the first slot of the first page, or chunk if there is no page
   std::int64_t min_ = 0;

@@ -59,6 +59,39 @@ TEST(QueueIndex, HoldsWhatWasAppendedThroughTrimsAndRestores) {
   }
 }
 
+// A snapshot's memory is used in place where entries are aligned in it, and copied where they are not; in both cases it may go when the queue goes.
+TEST(QueueIndex, ARestoredQueueLivesInTheSnapshotsMemory) {
+  constexpr std::int64_t kCount = 300'000;
+  QueueIndex index;
+  for (std::int64_t n = 0; n < kCount; n++) index.append(entry(n));
+  const std::string bytes = frozen(index);
+  for (const std::size_t shift : {std::size_t{0}, std::size_t{8}, std::size_t{3}}) {
+    auto memory = std::make_shared<const storage::LargeMemory>(bytes.size() + 64);
+    ASSERT_TRUE(memory->mapped());
+    std::memcpy(memory->bytes().data() + shift, bytes.data(), bytes.size());
+    const Bytes entries = Bytes(memory->bytes()).subspan(shift, bytes.size());
+    QueueIndex other;
+    other.restore(0, entries, memory);
+    const std::weak_ptr<const storage::LargeMemory> used = memory;
+    EXPECT_EQ(reinterpret_cast<const std::byte*>(&other.at(5)) == entries.data() + 5 * sizeof(IndexEntry), shift % 8 == 0);
+    memory.reset();
+    EXPECT_EQ(used.expired(), shift % 8 != 0);
+    expect_holds(other, 0, kCount);
+    storage::SnapshotDraft draft(0);
+    other.freeze(draft);
+    other.trim_below(entry(200'000).position);
+    for (std::int64_t n = kCount; n < kCount + 10'000; n++) other.append(entry(n));
+    expect_holds(other, 200'000, kCount + 10'000);
+    std::string after;
+    for (const auto& piece : draft.pieces()) after += as_text(piece.bytes);
+    EXPECT_EQ(after, bytes);
+    other.trim_below(entry(kCount + 10'000).position);
+    EXPECT_EQ(used.expired(), shift % 8 != 0);
+    draft = storage::SnapshotDraft(0);
+    EXPECT_TRUE(used.expired());
+  }
+}
+
 TEST(QueueIndex, AFrozenStateStaysAsItWasWhileTheQueueGoesOn) {
   for (const std::int64_t count : {1, 63, 64, 65, 4095, 4096, 4097, 9000}) {
     QueueIndex index;

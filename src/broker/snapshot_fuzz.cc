@@ -17,7 +17,7 @@ namespace {
 using namespace halfmoon;
 
 /// A snapshot file with these bytes, its checksum made right if `sealed`.
-std::optional<storage::Snapshot> read_file(std::string bytes, bool sealed) {
+std::optional<storage::LoadedSnapshot> read_file(std::string bytes, bool sealed) {
   if (sealed && bytes.size() >= storage::kSnapshotHeaderBytes) {
     std::memcpy(bytes.data(), storage::kSnapshotMagic.data(), storage::kSnapshotMagic.size());
     store_le(bytes.data() + 12, crc32c(as_bytes(bytes).subspan(16)));
@@ -33,7 +33,7 @@ std::optional<storage::Snapshot> read_file(std::string bytes, bool sealed) {
   }
   std::array<std::byte, 16> id{};
   std::memcpy(id.data(), bytes.data() + 16, id.size());
-  HM_CHECK(storage::encode_snapshot_header(id, *snapshot) + snapshot->payload == bytes);
+  HM_CHECK(storage::encode_snapshot_header(id, {.position = snapshot->position, .payload = std::string(snapshot->payload)}) + std::string(snapshot->payload) == bytes);
   return *snapshot;
 }
 
@@ -42,10 +42,12 @@ std::optional<storage::Snapshot> read_file(std::string bytes, bool sealed) {
 //  | form u8: 0 the payload, 1 a file, 2 a file with its checksum made right | bytes |
 HM_FUZZ_TARGET() {
   const std::size_t form = input.below(3);
-  storage::Snapshot snapshot;
+  storage::LoadedSnapshot snapshot;
+  std::string payload;
   if (form == 0) {
+    payload = std::string(input.rest());
     snapshot.position = 1 << 30;
-    snapshot.payload = std::string(input.rest());
+    snapshot.payload = payload;
   } else if (auto read = read_file(std::string(input.rest()), form == 2)) {
     snapshot = std::move(*read);
   } else {

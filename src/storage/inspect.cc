@@ -80,7 +80,7 @@ Status verify_snapshots(Disk& disk, const SegmentCatalog& catalog, VerifyReport&
   for (const std::string& name : names) {
     const auto position = snapshot_position(name);
     if (!position) continue;
-    const Result<Snapshot> snapshot = read_snapshot(disk, name, catalog.active.empty() ? nullptr : &catalog.active.front().store_id);
+    const Result<LoadedSnapshot> snapshot = read_snapshot(disk, name, catalog.active.empty() ? nullptr : &catalog.active.front().store_id);
     std::string line = name + ": position " + std::to_string(*position) + ": ";
     if (!snapshot.ok()) line += snapshot.error().text;
     else line += *position > report.end && report.damage.empty() ? "valid, but the log ends before it" : "valid";

@@ -86,8 +86,9 @@ Status Log::Impl::replay_segment(std::size_t index, Replay& replay) {
   replay.durable = std::max(replay.durable, segment.header.first);
   replay.epoch = std::max(replay.epoch, segment.header.epoch);
   if (replay.at > end) return damage(segment, end, "the log ends here, but a snapshot covers it up to position " + std::to_string(replay.at));
-  // The page cache may show what a failed write did not bring to the disk: the newest segment is read past it.
-  HM_TRY(const auto, file, disk.open(segment.name, OpenMode::Read, newest ? Caching::Direct : Caching::Cached));
+  // Past the page cache, which may show what a failed write did not bring to the disk. And it does not hold the segments, which are written past it:
+  // bringing them into fresh pages of it took most of the time of a start.
+  HM_TRY(const auto, file, disk.open(segment.name, OpenMode::Read, Caching::Direct));
   BatchScanner scanner(*file, segment.header);
   while (replay.at < end) {
     HM_TRY(const auto, batch, scanner.next(replay.at, end));

@@ -27,6 +27,6 @@ std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, co
 std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, const Snapshot& snapshot);
 
 /// Corrupt, naming the file, if anything in it is wrong; `store_id` null: of whatever store.
-Result<Snapshot> read_snapshot(Disk& disk, const std::string& name, const std::array<std::byte, 16>* store_id);
+Result<LoadedSnapshot> read_snapshot(Disk& disk, const std::string& name, const std::array<std::byte, 16>* store_id);
 
 }  // namespace halfmoon::storage

@@ -19,6 +19,7 @@ constexpr std::string_view kTemporary = "snapshot.tmp";
 constexpr std::size_t kDigits = 20;
 constexpr std::size_t kKept = 2;
 constexpr std::size_t kWriteBytes = 1 << 20;
+constexpr std::size_t kReadBytes = 256 << 10;
 constexpr std::int64_t kSyncBytes = 8 << 20;
 
 Result<std::vector<std::string>> snapshots_on(Disk& disk) {
@@ -68,17 +69,26 @@ std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, co
   return encode_snapshot_header(store_id, draft_of(snapshot));
 }
 
-Result<Snapshot> read_snapshot(Disk& disk, const std::string& name, const std::array<std::byte, 16>* store_id) {
+/// Reads `out.size()` bytes at `at`, and goes on with their checksum while they are in the processor's cache.
+Result<std::uint32_t> read_checked(File& file, std::int64_t at, MutableBytes out, std::uint32_t crc) {
+  for (std::size_t done = 0; done < out.size();) {
+    const MutableBytes piece = out.subspan(done, std::min(kReadBytes, out.size() - done));
+    HM_TRY(const std::size_t, got, file.read_at(at + static_cast<std::int64_t>(done), piece));
+    if (got != piece.size()) return Error{ErrorCode::Corrupt, "could not be read to its end"};
+    crc = crc32c(piece, crc);
+    done += got;
+  }
+  return crc;
+}
+
+Result<LoadedSnapshot> read_snapshot(Disk& disk, const std::string& name, const std::array<std::byte, 16>* store_id) {
   const auto bad = [&name](const std::string& why) { return Error{ErrorCode::Corrupt, name + ": " + why}; };
   HM_TRY(const auto, file, disk.open(name, OpenMode::Read, Caching::Cached));
   HM_TRY(const std::int64_t, size, file->size());
   if (size < static_cast<std::int64_t>(kSnapshotHeaderBytes)) return bad("shorter than its header");
   std::array<std::byte, kSnapshotHeaderBytes> header{};
-  std::string payload(static_cast<std::size_t>(size) - header.size(), '\0');
-  HM_TRY(std::size_t, got, file->read_at(0, header));
-  HM_TRY(const std::size_t, rest, file->read_at(static_cast<std::int64_t>(header.size()), std::as_writable_bytes(std::span(payload))));
-  got += rest;
-  if (got != static_cast<std::size_t>(size)) return bad("could not be read to its end");
+  HM_TRY(const std::size_t, got, file->read_at(0, header));
+  if (got != header.size()) return bad("could not be read to its end");
   Reader reader(header);
   if (reader.text(kSnapshotMagic.size()) != kSnapshotMagic) return bad("not a snapshot");
   if (const auto version = reader.le<std::uint32_t>(); version != kSnapshotVersion) {
@@ -86,13 +96,17 @@ Result<Snapshot> read_snapshot(Disk& disk, const std::string& name, const std::a
   }
   const auto crc = reader.le<std::uint32_t>();
   const std::string_view id = reader.text(16);
-  Snapshot snapshot{.position = reader.le<Position>(), .payload = {}};
+  LoadedSnapshot snapshot{.position = reader.le<Position>(), .memory = nullptr, .payload = {}};
   const auto length = reader.le<std::uint64_t>();
-  if (length != payload.size()) return bad("its length is wrong");
-  if (crc32c(as_bytes(payload), crc32c(Bytes(header).subspan(kSnapshotMagic.size() + 8))) != crc) return bad("its checksum is wrong");
+  if (length != static_cast<std::uint64_t>(size) - header.size()) return bad("its length is wrong");
+  const auto memory = std::make_shared<const LargeMemory>(length);
+  const Result<std::uint32_t> computed = read_checked(*file, static_cast<std::int64_t>(header.size()), memory->bytes(), crc32c(Bytes(header).subspan(kSnapshotMagic.size() + 8)));
+  if (!computed.ok()) return computed.error().code == ErrorCode::Corrupt ? bad(computed.error().text) : computed.error();
+  if (*computed != crc) return bad("its checksum is wrong");
   if (snapshot_name(snapshot.position) != name) return bad("its position differs from its name");
   if (store_id && std::memcmp(id.data(), store_id->data(), id.size()) != 0) return bad("it belongs to another store");
-  snapshot.payload = std::move(payload);
+  snapshot.memory = memory;
+  snapshot.payload = as_text(memory->bytes());
   return snapshot;
 }
 
@@ -154,15 +168,15 @@ Status SnapshotStore::write(const SnapshotDraft& snapshot, const std::function<v
   return Done{};
 }
 
-Result<std::optional<Snapshot>> SnapshotStore::newest(Position end) {
+Result<std::optional<LoadedSnapshot>> SnapshotStore::newest(Position end) {
   HM_TRY(const auto, names, snapshots_on(disk_));
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     if (*snapshot_position(*name) > end) continue;
-    Result<Snapshot> snapshot = read_snapshot(disk_, *name, &store_id_);
+    Result<LoadedSnapshot> snapshot = read_snapshot(disk_, *name, &store_id_);
     if (snapshot.ok()) return std::optional(std::move(snapshot).value());
     log_event(LogLevel::Warn, "snapshot.skipped", {{"file", *name}, {"error", snapshot.error().text}});
   }
-  return std::optional<Snapshot>{};
+  return std::optional<LoadedSnapshot>{};
 }
 
 }  // namespace halfmoon::storage

@@ -3,11 +3,14 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "storage/disk.h"
+#include "storage/large_memory.h"
 #include "storage/position.h"
 #include "storage/snapshot_draft.h"
 
@@ -17,6 +20,13 @@ namespace halfmoon::storage {
 struct Snapshot {
   Position position = 0;
   std::string payload;
+};
+
+/// A snapshot as it was read. `payload` lies in `memory` (null: in the caller's), pieces of which whoever restores it may keep instead of copying them.
+struct LoadedSnapshot {
+  Position position = 0;
+  std::shared_ptr<const LargeMemory> memory;
+  std::string_view payload;
 };
 
 /// Snapshot files (docs/formats/log.md, last section). `write` may run on a background thread while the log is in use; the
@@ -32,7 +42,7 @@ class SnapshotStore {
   /// nobody would be told (a drive that fails a flush may drop its whole cache, and succeed the next time).
   bool disk_failed() const { return disk_failed_; }
   /// The newest valid one at or below `end`; invalid ones are skipped with a warning in the log. nullopt: replay everything.
-  Result<std::optional<Snapshot>> newest(Position end);
+  Result<std::optional<LoadedSnapshot>> newest(Position end);
 
  private:
   Status write_out(File& file, const SnapshotDraft& snapshot, const std::function<void()>& pause);
