@@ -16,7 +16,7 @@ storage::LogOptions log_options(const Settings& s) {
   o.segment_bytes = s.segment_bytes;
   o.first_segment_bytes = std::min(o.first_segment_bytes, s.segment_bytes);
   o.ring_bytes = s.tail_buffer_bytes;
-  // About 300 MB/s: more than messages come in, and the writes that they wait for stay quick (p99 of produce to consume at 10 k/s: 2-7 ms
+  // About 300 MB/s while that is enough, and the writes that messages wait for stay quick (p99 of produce to consume at 10 k/s: 2-7 ms
   // instead of 22-49 ms while a segment is made).
   o.prepare_pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); };
   o.record_bytes_max = static_cast<std::uint32_t>(std::min<std::int64_t>(o.record_bytes_max, s.tail_buffer_bytes / 4));

@@ -33,7 +33,7 @@ struct LogOptions {
   /// appends, so that verdicts, offsets and deletions still find room.
   std::int64_t reserve_bytes = 16 << 20;
   /// Called by prepare_next between pieces of 1 MiB: sleep here, so that zeroing leaves the disk to the writes that somebody waits for. Not
-  /// called while an append waits for the segment. May be empty.
+  /// called while the appends fill the current segment faster, or wait for the next one. May be empty.
   std::function<void()> prepare_pause = {};
 };
 

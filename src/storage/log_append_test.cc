@@ -183,6 +183,26 @@ TEST(LogAppend, APreparedSegmentIsUsedWithoutWaiting) {
   EXPECT_EQ(world.recovered, world.appended);
 }
 
+TEST(LogAppend, APreparationThatTheAppendsWouldOvertakeMakesNoPauses) {
+  constexpr std::int64_t kMiB = 1 << 20;
+  int pauses = 0;
+  World world({.segment_bytes = 8 * kMiB, .first_segment_bytes = 8 * kMiB, .ring_bytes = 4 * kMiB, .prepare_pause = [&] { pauses++; }});
+  world.open();
+  ASSERT_TRUE(world.log->prepare_next().ok());
+  EXPECT_EQ(pauses, 9);  // all pieces: nothing is appended, there is time
+  while (world.log->segments().size() < 2) {
+    world.append(text(64 << 10, 1));
+    world.flush();
+  }
+  while (world.log->end() < 8 * kMiB + 4 * kMiB) {
+    world.append(text(64 << 10, 1));
+    world.flush();
+  }
+  pauses = 0;
+  ASSERT_TRUE(world.log->prepare_next().ok());
+  EXPECT_EQ(pauses, 5);  // half of the segment is full: the next one shall be ready when seven eighths are, so its first 4/7 are made at once
+}
+
 TEST(LogAppend, ASegmentThatIsTooSmallForTheBatchIsPassedOver) {
   World world({.segment_bytes = 16 << 10, .first_segment_bytes = 8 << 10, .ring_bytes = 128 << 10});
   world.open();

@@ -87,6 +87,11 @@ struct Log::Impl {
   std::optional<Prepared> prepared;
   Error poison_cause;
   std::mutex prepare_mutex;                         // held while a segment is prepared
+  struct PreparationOf {                            // under prepare_mutex
+    Position newest_first = 0;
+    std::int64_t newest_bytes = 1;
+    std::int64_t bytes = 1;                         // of what is prepared
+  } preparation_of;
 
   // ---- the readers'
   static constexpr std::size_t kOpenReadersMax = 64;
@@ -122,8 +127,9 @@ struct Log::Impl {
   Status create_first_segment();
   Status roll(std::int64_t bytes);
   std::size_t segments_begun_in_ring() const;
-  enum class Pace : std::uint8_t { AtOnce, Gentle };  // Gentle: with options.prepare_pause, unless an append waits
+  enum class Pace : std::uint8_t { AtOnce, Gentle };  // Gentle: with options.prepare_pause, while that is fast enough
   Status prepare(std::int64_t bytes_min, Pace pace);
+  bool preparation_keeps_up(std::int64_t done) const;
   std::atomic<bool> append_waits{false};   // for prepare_mutex, in roll
   Status activate(Segment& segment, Position previous_end);
   Result<std::unique_ptr<File>> open_writer(const Segment& segment);

@@ -18,12 +18,12 @@ constexpr std::string_view kSuffix = ".seg";
 
 std::uint32_t header_crc(Bytes block) { return crc32c(block.subspan(16)); }
 
-Status fill_with_zeros(File& file, std::int64_t bytes, const std::function<void()>& pause) {
+Status fill_with_zeros(File& file, std::int64_t bytes, const SegmentPreparation::Pause& pause) {
   AlignedBuffer zeros(std::min(kZeroPieceBytes, bytes));
   std::memset(zeros.data(), 0, static_cast<std::size_t>(zeros.capacity()));
   for (std::int64_t at = 0; at < bytes; at += zeros.capacity()) {
     HM_TRY_STATUS(file.write_at(at, zeros.first(std::min(zeros.capacity(), bytes - at))));
-    if (pause) pause();
+    if (pause) pause(std::min(at + zeros.capacity(), bytes));
   }
   return Done{};
 }

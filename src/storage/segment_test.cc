@@ -77,7 +77,7 @@ TEST(SegmentFormat, WhereNobodyWaitsForWritesTheZerosAreNotWritten) {
 TEST(SegmentFormat, PreparingPausesBetweenPieces) {
   testkit::SimDisk disk;
   int pauses = 0;
-  ASSERT_TRUE(prepare_segment(disk, {.name = segment_name(0), .capacity = 3 << 20, .caching = Caching::Direct, .pause = [&] { pauses++; }}).ok());
+  ASSERT_TRUE(prepare_segment(disk, {.name = segment_name(0), .capacity = 3 << 20, .caching = Caching::Direct, .pause = [&](std::int64_t) { pauses++; }}).ok());
   EXPECT_EQ(pauses, 4);  // the header's 4 KiB reach into a fourth MiB
 }
 
