@@ -104,19 +104,23 @@ std::optional<MessageFields> decode_image(Bytes image) {
 void set_image_queue_offset(MutableBytes image, std::int64_t queue_offset) { store_be(image.data() + 20, queue_offset); }
 void set_image_position(MutableBytes image, std::int64_t position) { store_be(image.data() + 28, position); }
 
-std::string offset_message_id(const HostAddress& store_host, std::int64_t position) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
+OffsetMessageId::OffsetMessageId(const HostAddress& store_host, std::int64_t position) {
+  static constexpr auto kPairs = [] {
+    std::array<std::array<char, 2>, 256> pairs{};
+    for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = {"0123456789ABCDEF"[i >> 4], "0123456789ABCDEF"[i & 15]};
+    return pairs;
+  }();
   std::byte raw[16 + 4 + 8];
   Cursor c(raw);
   c.put(store_host);
   c.put(position);
   const std::size_t n = (store_host.ipv6 ? 16u : 4u) + 12u;
-  std::string id(2 * n, '0');
-  for (std::size_t i = 0; i < n; i++) {
-    id[2 * i] = kHex[static_cast<unsigned>(raw[i]) >> 4];
-    id[2 * i + 1] = kHex[static_cast<unsigned>(raw[i]) & 15];
-  }
-  return id;
+  for (std::size_t i = 0; i < n; i++) std::memcpy(digits_.data() + 2 * i, kPairs[static_cast<std::size_t>(raw[i])].data(), 2);
+  size_ = 2 * n;
+}
+
+std::string offset_message_id(const HostAddress& store_host, std::int64_t position) {
+  return std::string(OffsetMessageId(store_host, position).view());
 }
 
 std::optional<std::int64_t> position_of_message_id(std::string_view id) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -62,7 +64,18 @@ std::optional<MessageFields> decode_image(Bytes image);
 void set_image_queue_offset(MutableBytes image, std::int64_t queue_offset);
 void set_image_position(MutableBytes image, std::int64_t position);
 
-/// RocketMQ's id of a stored message: upper-case hex of host address, port (i32) and position (i64); 32 digits, 56 with IPv6.
+/// RocketMQ's id of a stored message: upper-case hex of host address, port (i32) and position (i64); 32 digits, 56 with IPv6. Needs no
+/// memory of its own.
+class OffsetMessageId {
+ public:
+  OffsetMessageId(const HostAddress& store_host, std::int64_t position);
+  std::string_view view() const { return {digits_.data(), size_}; }
+
+ private:
+  std::array<char, 56> digits_;
+  std::size_t size_;
+};
+/// The same as text.
 std::string offset_message_id(const HostAddress& store_host, std::int64_t position);
 /// The position in such an id; nullopt if it is none.
 std::optional<std::int64_t> position_of_message_id(std::string_view id);

@@ -30,10 +30,10 @@ broker::SendRequest to_send_request(const wire::SendHeader& header, Bytes body, 
           .channel = channel.id()};
 }
 
-/// The id of the message, or of all messages of a batch, separated by commas.
-std::string message_ids(const broker::SendResult& result, const model::HostAddress& store_host) {
+/// The ids of a batch's messages, separated by commas.
+std::string batch_ids(const broker::SendResult& result, const model::HostAddress& store_host) {
   std::string ids = model::offset_message_id(store_host, result.position);
-  for (const std::int64_t position : result.more_positions) ids.append(1, ',').append(model::offset_message_id(store_host, position));
+  for (const std::int64_t position : result.more_positions) ids.append(1, ',').append(model::OffsetMessageId(store_host, position).view());
   return ids;
 }
 
@@ -50,11 +50,17 @@ void write_send_answer(const Ticket& ticket, const broker::SendResult& result, s
   frame.finish();
 }
 
+void write_send_answer(const Ticket& ticket, const broker::SendResult& result, std::string& out) {
+  const model::HostAddress& store_host = ticket.channel().store_host();
+  if (result.more_positions.empty()) write_send_answer(ticket, result, model::OffsetMessageId(store_host, result.position).view(), out);
+  else write_send_answer(ticket, result, batch_ids(result, store_host), out);
+}
+
 Reply<broker::SendResult> send_reply_to(Ticket ticket) {
   return [ticket = std::move(ticket)](Result<broker::SendResult>&& result) mutable {
     if (!result.ok()) return ticket.fail(result.error());
     ticket.answer([sent = std::move(*result)](const Ticket& to, std::string& out) {
-      write_send_answer(to, sent, message_ids(sent, to.channel().store_host()), out);
+      write_send_answer(to, sent, out);
     });
   };
 }
@@ -98,8 +104,8 @@ CoreStep send_reply_message(const Request& request, Ticket ticket) {
       if (!result.ok()) return ticket.fail(result.error(), kReplyStyle);
       ticket.answer([sent = std::move(*result)](const Ticket& to, std::string& out) {
         // Position 0 holds no message ever: the reply was pushed but not stored, which RocketMQ writes as id "0".
-        const bool stored = sent.position != 0;
-        write_send_answer(to, sent, stored ? message_ids(sent, to.channel().store_host()) : "0", out);
+        if (sent.position != 0) write_send_answer(to, sent, out);
+        else write_send_answer(to, sent, "0", out);
       });
     });
   };

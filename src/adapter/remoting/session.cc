@@ -14,9 +14,14 @@ namespace {
 /// So many requests that may be answered with 256 KiB or more run in one turn; then it is seen whether the client takes the answers.
 constexpr int kLargeAnswersInATurn = 16;
 
-/// Of the thread and not of the session: what it holds is used up before on_data returns, and ten thousand idle connections need none.
-wire::TextArena& arena() {
-  thread_local wire::TextArena of_this_thread;
+/// Of the thread and not of the session: what the arena holds is used up before on_data returns, what the decoder remembers serves all
+/// connections, and ten thousand idle ones need none.
+struct Reading {
+  wire::TextArena arena;
+  wire::HeaderDecoder headers;
+};
+Reading& reading() {
+  thread_local Reading of_this_thread;
   return of_this_thread;
 }
 
@@ -56,12 +61,12 @@ runtime::Session::Consumed RemotingSession::on_data(Bytes data) {
     consumed.close = take_frame(frame) == Fate::Close;
   }
   run_turn();
-  arena().reset();
+  reading().arena.reset();
   return consumed;
 }
 
 RemotingSession::Fate RemotingSession::take_frame(const wire::Frame& frame) {
-  auto header = wire::decode_header(frame.type, frame.header, arena());
+  auto header = reading().headers.decode(frame.type, frame.header, reading().arena);
   if (!header.ok()) return take_broken_header(frame, header.error());
   if (header->is_response()) take_answer(*header);
   else take_request(*header, frame);

@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <concepts>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -20,6 +21,13 @@ Error not_a_number(std::string_view key, std::string_view value);
 /// All of `text` as an integer; nullopt if it is none or out of range.
 template <std::integral T>
 std::optional<T> parse_integer(std::string_view text) {
+  // Most are a digit or two, or a time in milliseconds: digits that cannot exceed T.
+  if (!text.empty() && text.size() <= std::numeric_limits<T>::digits10) {
+    T sum = 0;
+    std::size_t i = 0;
+    for (; i < text.size() && static_cast<unsigned char>(text[i] - '0') <= 9; ++i) sum = static_cast<T>(sum * 10 + (text[i] - '0'));
+    if (i == text.size()) return sum;
+  }
   T value{};
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);

@@ -145,13 +145,14 @@ void FrameWriter::binary_field(std::string_view key, std::string_view value) {
   any_field_ = true;
 }
 
-void FrameWriter::text(std::string_view key, std::string_view value) {
+void FrameWriter::field(FieldName name, std::string_view value, bool plain) {
   HM_CHECK(stage_ == Stage::Header);
+  const std::string_view key = name.text();
   HM_CHECK(key.size() <= kExtKeyBytesMax);
   constexpr std::size_t kPlainMax = kBufferBytes - kExtKeyBytesMax - 32;
   if (type_ == SerializeType::Binary) {
     binary_field(key, value);
-  } else if (value.size() <= kPlainMax && !needs_escape(value) && !needs_escape(key)) {
+  } else if (plain && value.size() <= kPlainMax && (name.plain() || !needs_escape(key))) {
     plain_json_field(key, value);
   } else {
     begin_json_field(key);
@@ -159,13 +160,17 @@ void FrameWriter::text(std::string_view key, std::string_view value) {
   }
 }
 
-void FrameWriter::number(std::string_view key, std::int64_t value) {
-  char digits[kDigitsMax];
-  const char* const end = std::to_chars(digits, digits + kDigitsMax, value).ptr;
-  text(key, {digits, static_cast<std::size_t>(end - digits)});
+void FrameWriter::text(FieldName name, std::string_view value) {
+  field(name, value, type_ == SerializeType::Json && !needs_escape(value));
 }
 
-void FrameWriter::boolean(std::string_view key, bool value) { text(key, value ? "true" : "false"); }
+void FrameWriter::number(FieldName name, std::int64_t value) {
+  char digits[kDigitsMax];
+  const char* const end = std::to_chars(digits, digits + kDigitsMax, value).ptr;
+  field(name, {digits, static_cast<std::size_t>(end - digits)}, true);
+}
+
+void FrameWriter::boolean(FieldName name, bool value) { field(name, value ? "true" : "false", true); }
 
 void FrameWriter::begin_body() {
   HM_CHECK(stage_ == Stage::Header);

@@ -23,6 +23,27 @@ struct FrameStart {
   std::string_view remark = {};  // empty: none is written
 };
 
+/// The name of an ext field. A literal is checked when it is compiled, any other text when it is written.
+class FieldName {
+ public:
+  template <std::size_t N>
+  consteval FieldName(const char (&literal)[N]) : text_(literal, N - 1), plain_(true) {
+    for (const char c : text_) {
+      if (c < 0x20 || c == '"' || c == '\\') throw "the name of an ext field needs escapes";
+    }
+  }
+  FieldName(std::string_view text) : text_(text) {}
+  FieldName(const std::string& text) : text_(text) {}
+
+  std::string_view text() const { return text_; }
+  /// Nothing in it needs an escape in JSON. False: perhaps.
+  bool plain() const { return plain_; }
+
+ private:
+  std::string_view text_;
+  bool plain_ = false;
+};
+
 /// An answer to the request that came with `opaque`, in the requester's own serialisation.
 FrameStart response_to(SerializeType type, std::int32_t opaque, ResponseCode code, std::string_view remark = {});
 /// A request of ours that expects an answer; and one that does not.
@@ -48,9 +69,9 @@ class FrameWriter {
   FrameWriter& operator=(const FrameWriter&) = delete;
   ~FrameWriter();
 
-  void text(std::string_view key, std::string_view value);
-  void number(std::string_view key, std::int64_t value);
-  void boolean(std::string_view key, bool value);
+  void text(FieldName name, std::string_view value);
+  void number(FieldName name, std::int64_t value);
+  void boolean(FieldName name, bool value);
 
   /// Closes the header; what is appended to `out` from here on is the body.
   void begin_body();
@@ -71,6 +92,8 @@ class FrameWriter {
   }
   void raw(std::string_view text);
   void json_string(std::string_view text);
+  /// `plain`: the value needs no escapes.
+  void field(FieldName name, std::string_view value, bool plain);
   void begin_json_field(std::string_view key);
   void binary_field(std::string_view key, std::string_view value);
   void plain_json_field(std::string_view key, std::string_view value);

@@ -46,7 +46,7 @@ TEST(FrameWriter, EscapesWhatJsonWantsEscaped) {
   std::string out;
   FrameWriter frame(out, request(SerializeType::Json, 1, RequestCode::SendMessageV2));
   frame.text("i", "A\x01\x02\x1f\"\\/\b\f\n\r\t\xE4\xB8\xAD\x7F");
-  frame.text("k\"", "\xFF" "bad\xC3");
+  frame.text(std::string_view("k\""), "\xFF" "bad\xC3");
   frame.finish();
   EXPECT_EQ(as_text(only_frame(out).header),
             "{\"code\":310,\"flag\":0,\"language\":\"JAVA\",\"opaque\":1,\"version\":479,\"extFields\":{"

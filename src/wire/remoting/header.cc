@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wire/remoting/header.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <new>
 #include <string>
 
 #include "base/cursor.h"
 #include "wire/remoting/json_cursor.h"
+#include "wire/remoting/json_header_sketch.h"
+#include "wire/remoting/json_text.h"
 
 namespace halfmoon::wire {
 namespace {
@@ -91,7 +95,8 @@ class FieldTable {
   Slot slots_[kExtFieldsMax];
 };
 
-ExtFields read_json_fields(JsonCursor& cursor, TextArena& arena) {
+/// `text` is what the cursor reads.
+ExtFields read_json_fields(JsonCursor& cursor, std::string_view text, TextArena& arena, JsonHeaderSketch* sketch) {
   FieldTable fields;
   cursor.enter_object();
   for (std::string_view key; cursor.next_member(key);) {
@@ -99,52 +104,50 @@ ExtFields read_json_fields(JsonCursor& cursor, TextArena& arena) {
     if (cursor.null()) {
       why = fields.add_null(key);
     } else {
+      const std::size_t begin = cursor.next_at();
       const std::string_view value = cursor.text();
       if (cursor.ok()) why = fields.add(key, value);
+      if (sketch != nullptr) sketch->add_field(text, {key, value}, begin, cursor.at());
     }
     if (why != nullptr) cursor.fail(why);
   }
   return cursor.ok() ? fields.to_arena(arena) : ExtFields();
 }
 
-enum Member : unsigned { kCode = 1, kLanguage = 2, kVersion = 4, kOpaque = 8, kFlag = 16, kRemark = 32, kExt = 64, kUnknown = 0 };
-
-Member member_of(std::string_view key) {
-  if (key == "code") return kCode;
-  if (key == "extFields") return kExt;
-  if (key == "flag") return kFlag;
-  if (key == "language") return kLanguage;
-  if (key == "opaque") return kOpaque;
-  if (key == "remark") return kRemark;
-  if (key == "version") return kVersion;
-  return kUnknown;
-}
-
-Result<Header> decode_json(std::string_view text, TextArena& arena) {
+Result<Header> decode_json(std::string_view text, TextArena& arena, JsonHeaderSketch* sketch) {
   JsonCursor cursor(text, arena);
   Header header;
+  if (sketch != nullptr) sketch->begin();
   unsigned seen = 0;
   cursor.enter_object();
   for (std::string_view key; cursor.next_member(key);) {
-    const Member member = member_of(key);
-    if ((seen & member) != 0) cursor.fail("a key stands there twice");
-    seen |= member;
-    switch (member) {
-      case kCode: header.code = cursor.int32(0); break;
-      case kLanguage: header.language = language_of(cursor.text()); break;
-      case kVersion: header.version = cursor.int32(0); break;
-      case kOpaque: header.opaque = cursor.int32(0); break;
-      case kFlag: header.flag = cursor.int32(0); break;
-      case kRemark: header.remark = cursor.text(); break;
-      case kExt:
-        if (!cursor.null()) header.ext = read_json_fields(cursor, arena);
-        break;
-      case kUnknown: cursor.skip(); break;
+    const HeaderMember member = header_member(key);
+    const unsigned bit = member == HeaderMember::Unknown ? 0 : 1u << static_cast<unsigned>(member);
+    if ((seen & bit) != 0) cursor.fail("a key stands there twice");
+    seen |= bit;
+    if (member == HeaderMember::Ext) {
+      if (!cursor.null()) header.ext = read_json_fields(cursor, text, arena, sketch);
+    } else if (member == HeaderMember::Unknown) {
+      cursor.skip();
+    } else {
+      const std::size_t begin = cursor.next_at();
+      read_member(cursor, member, header);
+      if (sketch != nullptr) sketch->add_member(member, begin, cursor.at());
     }
   }
-  if (cursor.ok() && (seen & kCode) == 0) cursor.fail("it has no code");
+  if (cursor.ok() && (seen & 1u << static_cast<unsigned>(HeaderMember::Code)) == 0) cursor.fail("it has no code");
   if (!cursor.finish()) return cursor.failure("the header");
+  if (sketch != nullptr) sketch->finish(text, header);
   return header;
+}
+
+/// Headers of different shapes mostly differ here already: by code, and by the order of the members.
+std::size_t shape_of(std::string_view text) {
+  constexpr std::size_t kLooked = 24;
+  std::uint64_t words[kLooked / 8] = {};
+  std::memcpy(words, text.data(), std::min(text.size(), kLooked));
+  const std::uint64_t mixed = (words[0] * 3 + words[1] * 5 + words[2]) * 0x9E3779B97F4A7C15u;
+  return static_cast<std::size_t>(mixed >> 32);
 }
 
 Error bad_binary(std::string_view why) {
@@ -154,6 +157,7 @@ Error bad_binary(std::string_view why) {
 Result<ExtFields> read_binary_fields(std::string_view text, TextArena& arena) {
   Reader reader(as_bytes(text));
   FieldTable fields;
+  const bool ascii = is_ascii(text);  // mostly; then nobody has to look at each field
   while (reader.left() > 0) {
     const auto key_bytes = reader.be<std::int16_t>();
     if (key_bytes < 0) return bad_binary("a negative length");
@@ -162,7 +166,7 @@ Result<ExtFields> read_binary_fields(std::string_view text, TextArena& arena) {
     if (value_bytes < 0) return bad_binary("a negative length");
     const std::string_view value = reader.text(static_cast<std::size_t>(value_bytes));
     if (!reader.ok()) return bad_binary("an ext field is longer than the ext fields");
-    if (!is_utf8(key) || !is_utf8(value)) return bad_binary("an ext field is not UTF-8");
+    if (!ascii && (!is_utf8(key) || !is_utf8(value))) return bad_binary("an ext field is not UTF-8");
     if (const char* why = fields.add(key, value)) return bad_binary(why);
   }
   return fields.to_arena(arena);
@@ -202,10 +206,46 @@ std::string_view language_name(Language language) {
 
 Result<Header> decode_header(SerializeType type, Bytes bytes, TextArena& arena) {
   switch (type) {
-    case SerializeType::Json: return decode_json(as_text(bytes), arena);
+    case SerializeType::Json: return decode_json(as_text(bytes), arena, nullptr);
     case SerializeType::Binary: return decode_binary(bytes, arena);
   }
   return bad_binary("unknown serialize type");
+}
+
+HeaderMember header_member(std::string_view key) {
+  if (key == "code") return HeaderMember::Code;
+  if (key == "extFields") return HeaderMember::Ext;
+  if (key == "flag") return HeaderMember::Flag;
+  if (key == "language") return HeaderMember::Language;
+  if (key == "opaque") return HeaderMember::Opaque;
+  if (key == "remark") return HeaderMember::Remark;
+  if (key == "version") return HeaderMember::Version;
+  return HeaderMember::Unknown;
+}
+
+void read_member(JsonCursor& cursor, HeaderMember member, Header& header) {
+  switch (member) {
+    case HeaderMember::Code: header.code = cursor.int32(0); break;
+    case HeaderMember::Language: header.language = language_of(cursor.text()); break;
+    case HeaderMember::Version: header.version = cursor.int32(0); break;
+    case HeaderMember::Opaque: header.opaque = cursor.int32(0); break;
+    case HeaderMember::Flag: header.flag = cursor.int32(0); break;
+    case HeaderMember::Remark: header.remark = cursor.text(); break;
+    case HeaderMember::Ext:
+    case HeaderMember::Unknown: break;
+  }
+}
+
+HeaderDecoder::HeaderDecoder() = default;
+HeaderDecoder::~HeaderDecoder() = default;
+
+Result<Header> HeaderDecoder::decode(SerializeType type, Bytes bytes, TextArena& arena) {
+  if (type != SerializeType::Json) return decode_header(type, bytes, arena);
+  const std::string_view text = as_text(bytes);
+  if (!sketches_) sketches_ = std::make_unique<JsonHeaderSketch[]>(kSketches);
+  JsonHeaderSketch& sketch = sketches_[shape_of(text) % kSketches];
+  if (Header header; sketch.read(text, arena, header)) return header;
+  return decode_json(text, arena, text.size() <= JsonHeaderSketch::kTextMax ? &sketch : nullptr);
 }
 
 }  // namespace halfmoon::wire

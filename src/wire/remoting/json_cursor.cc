@@ -2,6 +2,7 @@
 #include "wire/remoting/json_cursor.h"
 
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cstring>
 #include <limits>
@@ -79,6 +80,26 @@ const char* unescape(const char* p, const char* end, char*& to) {
   return p;
 }
 
+constexpr std::size_t kCopiedAtOnce = 16;
+
+/// Copies what stands for itself, from `p` to `to`, which has room for all until `end` and kCopiedAtOnce bytes; gives what comes then.
+const char* copy_plain(const char* p, const char* end, char*& to) {
+#if defined(__SSE2__)
+  for (; end - p >= 16; p += 16, to += 16) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+    if (const unsigned hits = detail::special_bytes(bytes); hits != 0) {
+      to += std::countr_zero(hits);
+      return p + std::countr_zero(hits);
+    }
+  }
+#endif
+  const char* const stop = scan_plain(p, end);
+  if (stop != p) std::memcpy(to, p, static_cast<std::size_t>(stop - p));
+  to += stop - p;
+  return stop;
+}
+
 /// The quote that ends the string `p` is in, or `end`.
 const char* find_quote(const char* p, const char* end) {
   for (;;) {
@@ -96,37 +117,50 @@ Error JsonCursor::failure(std::string_view what) const {
 }
 
 std::string_view JsonCursor::string_with_specials(const char* begin, const char* stop) {
-  const auto copy = [](char* to, const char* from, const char* until) {
-    const auto n = static_cast<std::size_t>(until - from);
-    if (n != 0) std::memcpy(to, from, n);
-    return to + n;
-  };
-  char* unescaped = nullptr;  // stays null while the text can be a view into the input
-  char* to = nullptr;
-  const char* copied = begin;
   for (const char* p = stop;; p = scan_plain(p, end_)) {
     p_ = p;
     if (p == end_) return fail("a string does not end"), std::string_view();
-    const auto c = static_cast<unsigned char>(*p);
-    if (c == '"') break;
-    if (c == '\\') {
-      if (unescaped == nullptr) to = unescaped = arena_.reserve(static_cast<std::size_t>(find_quote(p, end_) - begin));
-      to = copy(to, copied, p);
-      p = unescape(p + 1, end_, to);
-      if (p == nullptr) return fail("an escape means nothing"), std::string_view();
-      copied = p;
-    } else {
-      const std::size_t n = c < 0x20 ? 0 : utf8_length(p, end_);
-      if (n == 0) return fail("a string is not UTF-8, or has a control character"), std::string_view();
-      p += n;
-    }
+    if (*p == '"') break;
+    if (*p == '\\') return unescaped_string(begin, p);
+    p = beyond_utf8(p);
+    if (p == nullptr) return std::string_view();
   }
   const char* const quote = p_++;
-  if (unescaped == nullptr) return {begin, static_cast<std::size_t>(quote - begin)};
-  to = copy(to, copied, quote);
+  return {begin, static_cast<std::size_t>(quote - begin)};
+}
+
+std::string_view JsonCursor::unescaped_string(const char* begin, const char* p) {
+  // Looking for the end of a short header costs more than room for all of it.
+  constexpr std::ptrdiff_t kShort = 4096;
+  const char* const last = end_ - begin <= kShort ? end_ : find_quote(p, end_);
+  char* const unescaped = arena_.reserve(static_cast<std::size_t>(last - begin) + kCopiedAtOnce);
+  char* to = unescaped;
+  std::memcpy(to, begin, static_cast<std::size_t>(p - begin));
+  for (to += p - begin;; p = copy_plain(p, end_, to)) {
+    p_ = p;
+    if (p == end_) return fail("a string does not end"), std::string_view();
+    if (*p == '"') break;
+    if (*p == '\\') {
+      p = unescape(p + 1, end_, to);
+      if (p == nullptr) return fail("an escape means nothing"), std::string_view();
+      continue;
+    }
+    const char* const from = p;
+    p = beyond_utf8(p);
+    if (p == nullptr) return std::string_view();
+    std::memcpy(to, from, static_cast<std::size_t>(p - from));
+    to += p - from;
+  }
+  ++p_;
   const auto size = static_cast<std::size_t>(to - unescaped);
   arena_.commit(size);
   return {unescaped, size};
+}
+
+const char* JsonCursor::beyond_utf8(const char* p) {
+  const std::size_t n = static_cast<unsigned char>(*p) < 0x20 ? 0 : utf8_length(p, end_);
+  if (n == 0) return fail("a string is not UTF-8, or has a control character"), nullptr;
+  return p + n;
 }
 
 JsonCursor::Kind JsonCursor::peek() {
@@ -225,7 +259,25 @@ std::string_view JsonCursor::text_of_other() {
   return {};
 }
 
+/// A plain integer of up to 18 digits, the only one that clients write; false: read it with care.
+bool JsonCursor::short_integer(std::int64_t& value) {
+  constexpr std::ptrdiff_t kDigitsMax = 18;
+  const char* p = p_;
+  const bool negative = p != end_ && *p == '-';
+  if (negative) ++p;
+  const char* const first = p;
+  const char* const stop = end_ - p > kDigitsMax ? p + kDigitsMax : end_;
+  std::int64_t sum = 0;
+  for (; p != stop && static_cast<unsigned char>(*p - '0') <= 9; ++p) sum = sum * 10 + (*p - '0');
+  if (p == first || p == stop || *p == '.' || *p == 'e' || *p == 'E' || (*first == '0' && p - first > 1)) return false;
+  value = negative ? -sum : sum;
+  p_ = p;
+  return true;
+}
+
 std::int64_t JsonCursor::int64(std::int64_t fallback) {
+  skip_blanks();
+  if (std::int64_t value = 0; short_integer(value)) return value;
   const std::string_view digits = text();
   if (digits.empty()) return fallback;
   std::int64_t value = 0;

@@ -25,8 +25,9 @@ class JsonCursor {
   static constexpr int kDepthMax = 16;
   enum class Kind : std::uint8_t { Object, Array, String, Number, True, False, Null, Nothing };
 
-  JsonCursor(std::string_view text, TextArena& arena)
-      : begin_(text.data()), p_(begin_), end_(begin_ + text.size()), arena_(arena) {}
+  /// From byte `start` of the text on.
+  JsonCursor(std::string_view text, TextArena& arena, std::size_t start = 0)
+      : begin_(text.data()), p_(begin_ + start), end_(begin_ + text.size()), arena_(arena) {}
 
   bool ok() const { return error_ == nullptr; }
   /// InvalidArgument: "<what> is not readable: <why> at byte N".
@@ -39,6 +40,13 @@ class JsonCursor {
     p_ = end_;
   }
 
+  /// How many bytes have been read.
+  std::size_t at() const { return static_cast<std::size_t>(p_ - begin_); }
+  /// Where the next value begins, behind blanks.
+  std::size_t next_at() {
+    skip_blanks();
+    return at();
+  }
   /// What the next value is; Nothing where none begins.
   Kind peek();
   void enter_object() { enter('{', "an object was expected"); }
@@ -121,6 +129,11 @@ class JsonCursor {
     return {begin, static_cast<std::size_t>(stop - begin)};
   }
   std::string_view string_with_specials(const char* begin, const char* stop);
+  /// A string that begins at `begin` and whose first escape is at `p`.
+  std::string_view unescaped_string(const char* begin, const char* p);
+  /// `p` is no plain byte, no quote and no backslash.
+  const char* beyond_utf8(const char* p);
+  bool short_integer(std::int64_t& value);
   std::string_view text_of_other();
   std::string_view literal(std::string_view word);
   std::string_view number();

@@ -23,7 +23,27 @@ std::size_t utf8_length(const char* p, const char* end) {
   return 4;
 }
 
+bool is_ascii(std::string_view text) {
+  constexpr std::uint64_t kHigh = 0x8080808080808080u;
+  const char* p = text.data();
+  std::size_t left = text.size();
+  std::uint64_t high = 0;
+#if defined(__SSE2__)
+  __m128i any = _mm_setzero_si128();
+  for (; left >= 16; left -= 16, p += 16) any = _mm_or_si128(any, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  high = static_cast<unsigned>(_mm_movemask_epi8(any));
+#endif
+  for (; left >= 8; left -= 8, p += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, p, sizeof word);
+    high |= word & kHigh;
+  }
+  for (; left > 0; --left, ++p) high |= static_cast<unsigned char>(*p) & 0x80u;
+  return high == 0;
+}
+
 bool is_utf8(std::string_view text) {
+  if (is_ascii(text)) return true;
   const char* p = text.data();
   const char* const end = p + text.size();
   while ((p = scan_plain(p, end)) != end) {

@@ -35,6 +35,15 @@ inline std::uint64_t special_bytes(std::uint64_t word) {
   const std::uint64_t slash = word ^ (kOnes * '\\');
   return (((quote - kOnes) & ~quote) | ((slash - kOnes) & ~slash) | ((word - kOnes * 0x20) & ~word) | word) & (kOnes * 0x80);
 }
+
+#if defined(__SSE2__)
+/// A bit for each byte that JSON does not let stand for itself.
+inline unsigned special_bytes(__m128i bytes) {
+  const __m128i below = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));  // signed: what is above 0x7F too
+  const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(below, marks)));
+}
+#endif
 }  // namespace detail
 
 /// The first byte in [p, end) that JSON does not let stand for itself in a string without a second look: a quote, a backslash, a
@@ -42,10 +51,7 @@ inline std::uint64_t special_bytes(std::uint64_t word) {
 inline const char* scan_plain(const char* p, const char* end) {
 #if defined(__SSE2__)
   while (end - p >= 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    const __m128i below = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));  // signed: what is above 0x7F too
-    const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
-    const auto hits = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(below, marks)));
+    const unsigned hits = detail::special_bytes(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     if (hits != 0) return p + std::countr_zero(hits);
     p += 16;
   }
@@ -75,6 +81,8 @@ inline const char* scan_plain(const char* p, const char* end) {
 std::size_t utf8_length(const char* p, const char* end);
 
 bool is_utf8(std::string_view text);
+/// No byte above 0x7F.
+bool is_ascii(std::string_view text);
 
 /// Room for any escaped form of `n` bytes.
 constexpr std::size_t json_escaped_max(std::size_t n) { return 6 * n; }
