@@ -95,6 +95,8 @@ int run_log_verify(const std::string& directory) {
   if (!report.ok()) return failed(report.error());
   std::printf("%s: %" PRId64 " segments, %" PRId64 " batches, %" PRId64 " records, %" PRId64 " bytes, positions %" PRId64 " to %" PRId64 "\n", directory.c_str(), report->segments, report->batches,
               report->records, report->bytes, report->first, report->end);
+  if (report->tail_bytes > 0) std::printf("tail: %" PRId64 " batches, %" PRId64 " records, %" PRId64 " bytes more; the next start brings them into the segments\n", report->tail_batches, report->tail_records, report->tail_bytes);
+  if (!report->tail_unusable.empty()) std::printf("tail: not looked into: %s; the next start does without it\n", report->tail_unusable.c_str());
   if (report->torn_bytes > 0) std::printf("torn tail: %" PRId64 " bytes that were never acknowledged; the next start sets them aside\n", report->torn_bytes);
   for (const std::string& line : report->snapshots) std::printf("snapshot: %s\n", line.c_str());
   for (const std::string& line : report->damage) std::printf("damage: %s\n", line.c_str());

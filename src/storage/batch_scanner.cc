@@ -51,6 +51,15 @@ Result<std::optional<ScannedBatch>> BatchScanner::next(Position at, Position lim
   return std::optional(ScannedBatch{.begin = at, .end = at + bytes, .header = *header, .bytes = all});
 }
 
+Result<std::optional<ScannedBatch>> BatchScanner::next_believed(Position at, Position limit, const std::string& name, SecondReading& second) {
+  HM_TRY(auto, first, next(at, limit));
+  if (first) return first;
+  window_.clear();
+  HM_TRY(auto, batch, next(at, limit));
+  if (batch) HM_TRY_STATUS(second.differed(name, kSegmentHeaderBytes + at - segment_.first));
+  return batch;
+}
+
 bool BatchScanner::batch_valid(Bytes bytes, const BatchHeader& header, Position begin) {
   const auto size = static_cast<std::int64_t>(bytes.size());
   std::uint32_t count = 0;

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "storage/file_window.h"
 #include "storage/log.h"
+#include "storage/second_reading.h"
 #include "storage/segment.h"
 
 namespace halfmoon::storage {
@@ -29,6 +30,9 @@ class BatchScanner {
   /// The batch at `at`, which may use bytes below `limit`; nullopt if there is no valid one, then `why()` says why. Errors: Io.
   Result<std::optional<ScannedBatch>> next(Position at, Position limit);
   const std::string& why() const { return why_; }
+  /// The same for a start, to which the end of the valid batches is the end of the log: where there is none, it is looked for a second time in the file
+  /// `name`, and one that is there then is believed. Errors: Io, also where that happens too often.
+  Result<std::optional<ScannedBatch>> next_believed(Position at, Position limit, const std::string& name, SecondReading& second);
 
   /// Calls `visit` for the batch's records in order (without the BATCH record); its error stops and is returned.
   static Status for_each_record(const ScannedBatch& batch, const std::function<Status(const RecordView&)>& visit);

@@ -548,6 +548,46 @@ TEST(DiskFaults, TheMachineStopsAtEveryChangeOfEveryScenario) {
   coverage.expect_no_hole(std::array{kStop, kLost});
 }
 
+/// The same for a start, which cuts, rewrites and skips by what it reads: after one lie it goes on with everything that was acknowledged, or stops, and the next
+/// one has it. (Store::open compares what it finds with what is owed.)
+TEST(DiskFaults, AReadThatLiesToAStartCostsNothing) {
+  const Quiet quiet;
+  const Scenario scenarios[] = {{"a start after a crash", torn, start_and_snapshot},
+                                {"a start of a full store", three_segments, start_and_snapshot},
+                                {"a start after the process was killed", killed, start},
+                                {"such a start, now with SYNC_FLUSH", killed, start_with_sync_flush},
+                                {"a start of a store that was just begun", opened, start}};
+  std::int64_t runs = 0, stopped = 0, differed = 0;
+  set_log_sink([&](LogLevel, std::string_view event, std::initializer_list<LogField>) { differed += event == "disk.readings_differ"; });
+  for (const Scenario& scenario : scenarios) {
+    Coverage coverage;
+    for (std::int64_t k = count_calls(scenario, coverage)[Call::Read] + 1; k >= 1; k--) {
+      for (const SimDisk::Lie lie : {SimDisk::Lie::FlippedBit, SimDisk::Lie::Stale, SimDisk::Lie::Misdirected}) {
+        for (std::uint64_t n = 0; n < 8; n++) {
+          const std::uint64_t sector = 4 * n + static_cast<std::uint64_t>(k) % 4;
+          SCOPED_TRACE(std::string(scenario.name) + ": read " + std::to_string(k) + " lie " + std::to_string(static_cast<int>(lie)) + " sector " + std::to_string(sector));
+          Store store;
+          store.disk.remember_previous();
+          ASSERT_TRUE(scenario.prepare(store).ok());
+          store.disk.fail({.call = Call::Read, .nth = k, .lie = lie, .lie_sector = sector});
+          const Status ran = scenario.run(store);
+          if (!ran.ok()) {
+            EXPECT_TRUE(ran.error().code == ErrorCode::Corrupt || ran.error().code == ErrorCode::Io) << ran.error().text;
+            stopped++;
+          }
+          store.disk.heal();
+          store.crash(loss_of(k), sector);
+          store.check_restart();
+          runs++;
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+  EXPECT_GT(differed, 0);
+  std::printf("%ld runs, %ld times two readings differed, %ld starts were stopped\n", static_cast<long>(runs), static_cast<long>(differed), static_cast<long>(stopped));
+}
+
 /// A read that says it succeeded and brings something else: the reader gets the right record or an error, and the file is as it was.
 TEST(DiskFaults, AReadThatLiesIsNoticed) {
   const Quiet quiet;

@@ -6,6 +6,7 @@
 #include "storage/batch_scanner.h"
 #include "storage/segment.h"
 #include "storage/snapshot_format.h"
+#include "storage/tail_file.h"
 
 namespace halfmoon::storage {
 namespace {
@@ -36,6 +37,50 @@ void note_epochs(const SegmentHeader& segment, const ScannedBatch& batch, Verifi
     return Done{};
   });
   HM_CHECK(noted.ok());
+}
+
+/// Visits the batches that only the file `tail` has: they go on where those of the newest segment end, at `at`, and into segments that were begun there. Where
+/// they end says nothing: older ones stand behind. False: the visitor had enough.
+Result<bool> for_each_left_batch(const LeftTail& left, SegmentHeader segment, Position at, const std::function<Result<bool>(const SegmentHeader&, const ScannedBatch&)>& visit) {
+  SecondReading second;
+  for (;;) {
+    const auto ring = left.as_segment(segment);
+    BatchScanner scanner(*ring, segment);
+    const Position limit = std::min(segment.limit(), at + left.ring_bytes());
+    while (at < limit) {
+      HM_TRY(const auto, batch, scanner.next_believed(at, limit, name_in_tail(segment), second));
+      if (!batch) break;
+      HM_TRY(const bool, more, visit(segment, *batch));
+      if (!more) return false;
+      at = batch->end;
+    }
+    HM_TRY(const auto, next, left.segment_at(segment.limit(), second));
+    if (!next || next->store_id != segment.store_id || next->previous_end != at) return true;
+    segment = *next;
+    at = segment.first;
+  }
+}
+
+Status verify_left_tail(const SegmentCatalog& catalog, Verification& v) {
+  HM_TRY(const auto, names, v.disk.list());
+  if (std::find(names.begin(), names.end(), kTailName) == names.end()) return Done{};
+  SecondReading second;
+  HM_TRY(const auto, left, LeftTail::open(v.disk, catalog.active.back().store_id, second));
+  if (!left) {
+    v.report.tail_unusable = "it is of another store, or was cut short, or its head never reached the disk";
+    return Done{};
+  }
+  HM_TRY(const bool, all, for_each_left_batch(*left, catalog.active.back(), v.report.end, [&](const SegmentHeader& segment, const ScannedBatch& batch) -> Result<bool> {
+    note_epochs(segment, batch, v);
+    v.report.tail_batches++;
+    v.report.tail_records += batch.header.record_count;
+    v.report.tail_bytes += batch.end - batch.begin;
+    v.report.end = batch.end;
+    return true;
+  }));
+  HM_CHECK(all);
+  if (v.report.tail_bytes > 0) v.report.torn_bytes = 0;  // the next start writes over it
+  return Done{};
 }
 
 /// What stands behind the last valid batch of the newest segment.
@@ -108,6 +153,7 @@ Result<VerifyReport> verify_log(Disk& disk, const std::function<void(std::int64_
   report.segments = static_cast<std::int64_t>(catalog->active.size());
   report.first = catalog->active.empty() ? 0 : catalog->active.front().first;
   for (std::size_t i = 0; i < catalog->active.size(); i++) HM_TRY_STATUS(verify_segment(*catalog, i, v));
+  if (!catalog->active.empty() && report.damage.empty()) HM_TRY_STATUS(verify_left_tail(*catalog, v));
   HM_TRY_STATUS(verify_snapshots(disk, *catalog, report));
   if (progress) progress(v.bytes_in_all, v.bytes_in_all);
   return report;
@@ -120,25 +166,38 @@ Status dump_log(Disk& disk, Position from, const std::function<bool(const Record
     if (more && record.position >= from) more = visit(record);
     return Done{};
   };
+  const auto show_batch = [&](const ScannedBatch& batch) -> Status {
+    const RecordHeader header = load_record_header(batch.bytes.data());
+    HM_TRY_STATUS(show({.type = RecordType::Batch, .epoch = header.epoch, .position = batch.begin,
+                        .payload = batch.bytes.subspan(static_cast<std::size_t>(kRecordHeaderBytes), header.length)}));
+    return BatchScanner::for_each_record(batch, show);
+  };
+  Position log_end = catalog.active.empty() ? 0 : catalog.active.front().first;
   for (std::size_t i = 0; i < catalog.active.size() && more; i++) {
     const SegmentHeader& segment = catalog.active[i];
     const bool newest = i + 1 == catalog.active.size();
     const Position end = newest ? segment.limit() : catalog.end_of(i);
-    if (end <= from) continue;
+    if (end <= from && !newest) continue;
     HM_TRY(const auto, file, disk.open(segment_name(segment.first), OpenMode::Read, Caching::Cached));
     BatchScanner scanner(*file, segment);
     for (Position at = segment.first; at < end && more;) {
       HM_TRY(const auto, batch, scanner.next(at, end));
       if (!batch && newest) break;
       if (!batch) return Error{ErrorCode::Corrupt, place(segment, at) + scanner.why()};
-      const RecordHeader header = load_record_header(batch->bytes.data());
-      HM_TRY_STATUS(show({.type = RecordType::Batch, .epoch = header.epoch, .position = at,
-                          .payload = batch->bytes.subspan(static_cast<std::size_t>(kRecordHeaderBytes), header.length)}));
-      HM_TRY_STATUS(BatchScanner::for_each_record(*batch, show));
-      at = batch->end;
+      HM_TRY_STATUS(show_batch(*batch));
+      at = log_end = batch->end;
     }
+    if (newest) log_end = std::max(log_end, segment.first);
   }
-  return Done{};
+  if (!more || catalog.active.empty()) return Done{};
+  SecondReading second;
+  HM_TRY(const auto, left, LeftTail::open(disk, catalog.active.back().store_id, second));
+  if (!left) return Done{};
+  const auto shown = for_each_left_batch(*left, catalog.active.back(), log_end, [&](const SegmentHeader&, const ScannedBatch& batch) -> Result<bool> {
+    HM_TRY_STATUS(show_batch(batch));
+    return more;
+  });
+  return shown.ok() ? Status{Done{}} : Status{shown.error()};
 }
 
 }  // namespace halfmoon::storage

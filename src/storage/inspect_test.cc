@@ -40,6 +40,52 @@ struct Filled : World {
   Position end = 0;
 };
 
+/// The process was killed under ASYNC_FLUSH: the newest batches, some in a segment of their own, are in the tail file only.
+TEST(Inspect, WhatOnlyTheTailFileHas) {
+  World world({.safety = Safety::Kept, .segment_bytes = 32 << 10, .first_segment_bytes = 8 << 10, .ring_bytes = 64 << 10});
+  world.open();
+  world.append("written");
+  world.flush();
+  const std::size_t written = world.appended.size();
+  while (world.log->segments().size() < 3) {
+    ASSERT_TRUE(world.log->room_for(900, 1));
+    world.append(std::string(900, 'x'));
+  }
+  const Position end = world.log->end();
+  world.crash(SimDisk::Loss::Nothing);
+  const std::int64_t changes = world.disk.changes();
+  const auto report = verify_log(world.disk, {});
+  ASSERT_TRUE(report.ok()) << report.error().text;
+  EXPECT_TRUE(report->damage.empty());
+  EXPECT_EQ(report->records, static_cast<std::int64_t>(written));
+  EXPECT_EQ(report->tail_records, static_cast<std::int64_t>(world.appended.size() - written));
+  EXPECT_EQ(report->tail_batches, report->tail_records);
+  EXPECT_GT(report->tail_bytes, report->tail_records * 900);
+  EXPECT_EQ(report->end, end);
+  EXPECT_EQ(report->torn_bytes, 0);
+  EXPECT_EQ(report->tail_unusable, "");
+  std::vector<World::Record> dumped;
+  ASSERT_TRUE(dump_log(world.disk, 0, [&](const RecordView& record) {
+    if (record.type != RecordType::Batch) dumped.emplace_back(record.position, std::string(as_text(record.payload)));
+    return true;
+  }).ok());
+  EXPECT_EQ(dumped, world.appended);
+  dumped.clear();
+  const std::size_t last = world.appended.size() - 2;
+  ASSERT_TRUE(dump_log(world.disk, world.appended[last].first, [&](const RecordView& record) {
+    if (record.type != RecordType::Batch) dumped.emplace_back(record.position, std::string(as_text(record.payload)));
+    return dumped.empty();
+  }).ok());
+  EXPECT_EQ(dumped, std::vector<World::Record>{world.appended[last]});
+  EXPECT_EQ(world.disk.changes(), changes);
+  ASSERT_TRUE(world.disk.remove("tail").ok());
+  ASSERT_TRUE(world.disk.open("tail", OpenMode::CreateNew, Caching::Cached).value()->write_at(0, as_bytes("HMLGTAIL of nobody")).ok());
+  const auto unusable = verify_log(world.disk, {});
+  ASSERT_TRUE(unusable.ok());
+  EXPECT_NE(unusable->tail_unusable, "");
+  EXPECT_EQ(unusable->tail_records, 0);
+}
+
 TEST(Inspect, ASoundLog) {
   Filled world;
   std::int64_t last = 0;

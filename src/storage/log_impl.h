@@ -165,15 +165,15 @@ struct Log::Impl {
   Result<RecoveryReport> recover(Position from, const Visitor& visit);
   Status replay_segment(std::size_t index, Replay& replay);
   Status settle_tail(Replay& replay);
-  Status cut_tail(File& file, const Replay& replay);
-  Status rewrite_tail(File& file, const Replay& replay);
+  Status cut_tail(File& file, Replay& replay);
+  Status rewrite_tail(File& file, Replay& replay);
   Status rewrite_header(File& file);
   void keep_torn_bytes(File& file, Replay& replay, Position nonzero_end);
-  Status resume_at(const Replay& replay);
+  Status resume_at(Replay& replay);
 
   // log_tail.cc
   Status take_over_tail(Replay& replay);
-  Result<Position> copy_batches(const LeftTail& left, Position from);
+  Result<Position> copy_batches(const LeftTail& left, Replay& replay);
   Result<bool> begin_left_segment(const LeftTail& left, Replay& replay);
   Status map_ring();
 };

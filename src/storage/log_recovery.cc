@@ -62,7 +62,7 @@ Result<RecoveryReport> Log::Impl::recover(Position from, const Visitor& visit) {
     return Error{ErrorCode::Corrupt, "the log begins at position " + std::to_string(first_position.load()) +
                                          ", but is needed from " + std::to_string(from) + ": segments are missing"};
   }
-  Replay replay{.visit = visit, .at = from, .last_batch = from, .durable = from, .epoch = 0, .why = {}, .report = {}};
+  Replay replay{.visit = visit, .at = from, .last_batch = from, .durable = from, .epoch = 0, .why = {}, .report = {}, .second = {}};
   // A snapshot's position may be the end of one segment's data, or lie in a later one.
   std::size_t index = 0;
   while (index + 1 < segments.size() && segments[index + 1]->header.first <= from) index++;
@@ -91,7 +91,7 @@ Status Log::Impl::replay_segment(std::size_t index, Replay& replay) {
   HM_TRY(const auto, file, disk.open(segment.name, OpenMode::Read, Caching::Direct));
   BatchScanner scanner(*file, segment.header);
   while (replay.at < end) {
-    HM_TRY(const auto, batch, scanner.next(replay.at, end));
+    HM_TRY(const auto, batch, scanner.next_believed(replay.at, end, segment.name, replay.second));
     if (!batch) {
       replay.why = scanner.why();
       if (!newest) return damage(segment, replay.at, replay.why);
@@ -149,13 +149,13 @@ void Log::Impl::keep_torn_bytes(File& file, Replay& replay, Position nonzero_end
   }
 }
 
-/// Zeroes the segment from replay.at to its end, where it is not zero.
-Status Log::Impl::cut_tail(File& file, const Replay& replay) {
+/// Zeroes the segment from replay.at to its end, where it is not zero. The first block begins with what stays.
+Status Log::Impl::cut_tail(File& file, Replay& replay) {
   const Segment& segment = *segments.back();
   AlignedBuffer piece(kPieceBytes);
   for (Position at = block_floor(replay.at); at < segment.header.limit(); at += kPieceBytes) {
     const MutableBytes bytes = piece.first(std::min(kPieceBytes, segment.header.limit() - at));
-    HM_TRY(const std::size_t, got, file.read_at(segment.file_byte(at), bytes));
+    HM_TRY(const std::size_t, got, replay.second.read(file, segment.name, segment.file_byte(at), bytes));
     if (got != bytes.size()) return Error{ErrorCode::Io, segment.name + ": the file became shorter"};
     const MutableBytes cut = bytes.subspan(static_cast<std::size_t>(std::max<Position>(0, replay.at - at)));
     if (is_zero(cut)) continue;
@@ -167,12 +167,12 @@ Status Log::Impl::cut_tail(File& file, const Replay& replay) {
 
 /// Writes [replay.durable, replay.at) once more: it was read past the page cache, so these are the bytes that the disk has, or may
 /// only have had.
-Status Log::Impl::rewrite_tail(File& file, const Replay& replay) {
+Status Log::Impl::rewrite_tail(File& file, Replay& replay) {
   const Segment& segment = *segments.back();
   AlignedBuffer piece(kPieceBytes);
   for (Position at = block_floor(replay.durable); at < replay.at; at += kPieceBytes) {
     const MutableBytes bytes = piece.first(std::min(kPieceBytes, block_ceiling(replay.at) - at));
-    HM_TRY(const std::size_t, got, file.read_at(segment.file_byte(at), bytes));
+    HM_TRY(const std::size_t, got, replay.second.read(file, segment.name, segment.file_byte(at), bytes));
     if (got != bytes.size()) return Error{ErrorCode::Io, segment.name + ": the file became shorter"};
     HM_TRY_STATUS(file.write_at(segment.file_byte(at), bytes));
   }
@@ -187,19 +187,18 @@ Status Log::Impl::rewrite_header(File& file) {
 }
 
 /// Sets all sides up to go on at replay.at. The last batch comes into the ring: its last block is written again from there.
-Status Log::Impl::resume_at(const Replay& replay) {
+Status Log::Impl::resume_at(Replay& replay) {
   active = segments.back();
   epoch = std::max(epoch, replay.epoch);
   next = replay.at;
   Position resident = replay.at;
   if (replay.at - replay.last_batch <= ring.bytes() / 2) resident = std::max(replay.last_batch, active->header.first);
   HM_TRY(const auto, file, disk.open(active->name, OpenMode::Read, Caching::Direct));
-  FileWindow window;
-  const Position from = block_floor(resident);
-  HM_TRY(const Bytes, bytes, window.get(*file, {.first = active->header.first, .at = from, .bytes = replay.at - from, .ahead = 0,
-                                                .limit = replay.at}));
-  if (static_cast<std::int64_t>(bytes.size()) != replay.at - from) return Error{ErrorCode::Io, active->name + ": the file became shorter"};
-  if (!bytes.empty()) std::memcpy(ring.at(from), bytes.data(), bytes.size());
+  const Position from = block_floor(resident), to = block_ceiling(replay.at);
+  AlignedBuffer blocks(to - from);
+  HM_TRY(const std::size_t, got, replay.second.read(*file, active->name, active->file_byte(from), blocks.first(to - from)));
+  if (static_cast<std::int64_t>(got) != to - from) return Error{ErrorCode::Io, active->name + ": the file became shorter"};
+  if (replay.at > from) std::memcpy(ring.at(from), blocks.data(), static_cast<std::size_t>(replay.at - from));
   entered_zone = std::max<Position>(0, next - 1) / zone_bytes;
   resident_begin.store(resident);
   finished_end.store(next);

@@ -352,6 +352,52 @@ TEST(LogRecovery, AHeaderThatIsOnlyInTheCacheIsWrittenAgain) {
   EXPECT_EQ(world.recovered.back().second, "acknowledged");
 }
 
+// The newest segment with its header and more than its first MiB gone looks like a prepared one at first.
+TEST(LogRecovery, RecordsFarBehindALostBeginningAreNoUnusedSpace) {
+  LogWorld<SimDisk, testkit::SeededRandom> world({.segment_bytes = 4 << 20, .first_segment_bytes = 4 << 20, .ring_bytes = 1 << 20});
+  world.open();
+  while (world.log->segments().size() < 2 || world.log->end() < (4 << 20) + (3 << 20)) {
+    world.append(std::string(100'000, 'x'));
+    world.flush();
+  }
+  world.log.reset();
+  const std::string newest = segment_name(4 << 20);
+  for (const std::size_t lost : {std::size_t{4096}, std::size_t{1} << 20, std::size_t{3} << 19, (std::size_t{5} << 19)}) {
+    world.disk.corrupt(newest, 0, std::string(lost, '\0'));
+    const Status opened = world.try_open();
+    ASSERT_FALSE(opened.ok()) << lost;
+    EXPECT_EQ(opened.error().code, ErrorCode::Corrupt);
+    EXPECT_NE(opened.error().text.find(newest), std::string::npos) << opened.error().text;
+    EXPECT_NE(opened.error().text.find("records follow"), std::string::npos) << opened.error().text;
+  }
+}
+
+// One sector that is read wrongly once, at each read of a start: believed is what is read again, and said. A disk that does it at each read stops the start.
+TEST(LogRecovery, ADiskThatNeverReadsTheSameTwiceStopsTheStart) {
+  SmallWorld world;
+  world.open();
+  for (int i = 0; i < 6; i++) {
+    world.append(std::string(700, static_cast<char>('a' + i)));
+    world.flush();
+  }
+  world.crash(Loss::Everything);
+  const auto before = world.disk.image();
+  for (std::int64_t n = 1; n < 40; n++)
+    world.disk.fail({.call = SimDisk::Call::Read, .nth = n, .lie = SimDisk::Lie::FlippedBit, .lie_sector = static_cast<std::uint64_t>(n)});
+  int said = 0;
+  set_log_sink([&](LogLevel level, std::string_view event, std::initializer_list<LogField>) { said += event == "disk.readings_differ" && level == LogLevel::Error; });
+  const Status opened = world.try_open();
+  set_log_sink(text_log_sink());
+  ASSERT_FALSE(opened.ok());
+  world.log.reset();
+  world.disk.heal();
+  EXPECT_EQ(world.disk.image(), before);
+  EXPECT_GT(said, 0);
+  EXPECT_NE(opened.error().text.find("byte "), std::string::npos) << opened.error().text;
+  world.reopen();
+  EXPECT_EQ(world.recovered, world.appended);
+}
+
 TEST(LogRecovery, FromASnapshotOnlyWhatFollows) {
   SmallWorld world;
   world.open();

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "storage/log.h"
+#include "storage/second_reading.h"
 
 namespace halfmoon::storage {
 
@@ -17,6 +18,7 @@ struct Replay {
   std::uint32_t epoch = 0;
   std::string why;                // why there is no valid batch at `at`
   RecoveryReport report;
+  SecondReading second;
 };
 
 }  // namespace halfmoon::storage

@@ -18,10 +18,10 @@ constexpr std::int64_t kPieceBytes = 1 << 20;
 /// replayed from there, so that a crash in the middle finds the same again. Where batches end nothing is taken: a power cut may have kept any of
 /// the file's pages, and every batch is checked as in a segment.
 Status Log::Impl::take_over_tail(Replay& replay) {
-  HM_TRY(const auto, left, LeftTail::open(disk, store_id));
+  HM_TRY(const auto, left, LeftTail::open(disk, store_id, replay.second));
   if (!left) return Done{};
   for (;;) {
-    HM_TRY(const Position, end, copy_batches(*left, replay.at));
+    HM_TRY(const Position, end, copy_batches(*left, replay));
     if (end > replay.at) {
       replay.report.tail_bytes += end - replay.at;
       HM_TRY_STATUS(replay_segment(segments.size() - 1, replay));
@@ -34,15 +34,16 @@ Status Log::Impl::take_over_tail(Replay& replay) {
   }
 }
 
-/// Copies the valid batches at `from` into the newest segment; returns where they end.
-Result<Position> Log::Impl::copy_batches(const LeftTail& left, Position from) {
+/// Copies the valid batches at replay.at into the newest segment; returns where they end.
+Result<Position> Log::Impl::copy_batches(const LeftTail& left, Replay& replay) {
+  const Position from = replay.at;
   const Segment& segment = *segments.back();
   const Position limit = std::min(segment.header.limit(), from + left.ring_bytes());
   const auto ring_file = left.as_segment(segment.header);
   BatchScanner scanner(*ring_file, segment.header);
   Position end = from;
   while (end < limit) {
-    HM_TRY(const auto, batch, scanner.next(end, limit));
+    HM_TRY(const auto, batch, scanner.next_believed(end, limit, name_in_tail(segment.header), replay.second));
     if (!batch) break;
     end = batch->end;
   }
@@ -55,7 +56,7 @@ Result<Position> Log::Impl::copy_batches(const LeftTail& left, Position from) {
   for (Position at = block_floor(from); at < end; at += kPieceBytes) {
     const MutableBytes blocks = piece.first(std::min(kPieceBytes, block_ceiling(end) - at));
     // The first block begins with what the segment has, and the last one goes on with it.
-    HM_TRY(const std::size_t, got, file->read_at(segment.file_byte(at), blocks));
+    HM_TRY(const std::size_t, got, replay.second.read(*file, segment.name, segment.file_byte(at), blocks));
     if (got != blocks.size()) return Error{ErrorCode::Io, segment.name + ": the file became shorter"};
     const auto begin = static_cast<std::size_t>(std::max<Position>(0, from - at));
     const auto stop = static_cast<std::size_t>(std::min<Position>(static_cast<Position>(blocks.size()), end - at));
@@ -70,7 +71,7 @@ Result<Position> Log::Impl::copy_batches(const LeftTail& left, Position from) {
 /// Whether the last process had gone on in a next segment, exactly where the newest one ends now; then it becomes the newest.
 Result<bool> Log::Impl::begin_left_segment(const LeftTail& left, Replay& replay) {
   const Position first = segments.back()->header.limit();
-  HM_TRY(const auto, header, left.segment_at(first));
+  HM_TRY(const auto, header, left.segment_at(first, replay.second));
   if (!header || header->store_id != store_id || header->previous_end != replay.at) return false;
   HM_TRY_STATUS(settle_tail(replay));  // before the next one's header says where this one ended
   // Of several that had been made, opening the log kept the first.

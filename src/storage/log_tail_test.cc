@@ -178,10 +178,11 @@ TEST_F(LogTail, ADamagedOrForeignOneIsLeftAlone) {
     ASSERT_EQ(bytes, head);
   }
   StoreId foreign{};
-  EXPECT_EQ(LeftTail::open(disk, foreign).value(), nullptr);
+  SecondReading second;
+  EXPECT_EQ(LeftTail::open(disk, foreign, second).value(), nullptr);
   StoreId own{};
   std::memcpy(own.data(), head.data() + 16, own.size());
-  EXPECT_NE(LeftTail::open(disk, own).value(), nullptr);
+  EXPECT_NE(LeftTail::open(disk, own, second).value(), nullptr);
 }
 
 TEST_F(LogTail, SegmentsBegunInTheRingAreLimited) {

@@ -9,7 +9,7 @@
 namespace halfmoon::storage {
 namespace {
 
-constexpr std::int64_t kLookIntoBytes = 1 << 20;
+constexpr std::int64_t kLookIntoBytes = 1 << 20;   // looked into as a whole; behind it a block in each so many bytes
 
 struct Candidate {
   std::string name;
@@ -17,7 +17,7 @@ struct Candidate {
   std::int64_t size = 0;
   Result<SegmentHeader> header = Error{};
   bool header_is_zero = false;
-  bool data_begins_with_zeros = true;  // no batch was ever written; looked at only where the header is none
+  bool looks_unused = true;   // no batch was ever written; looked at only where the header is none
 };
 
 Error corrupt(const std::string& file, const std::string& what) {
@@ -25,21 +25,25 @@ Error corrupt(const std::string& file, const std::string& what) {
 }
 
 /// Whether there are records behind a header that is none: batches begin at the front, but the first ones may be damaged as well. Where the log would
-/// begin with this file, a mistake would be a new store in place of the old one, so there nothing is left out.
+/// begin with this file, a mistake would be a new store in place of the old one, so there nothing is left out. Elsewhere it is the prepared segment of nearly
+/// every start, 256 MiB of it, so behind the first MiB only a block in each MiB is read: the log leaves no gaps.
 Status look_into(File& file, Candidate& candidate) {
-  const std::int64_t look_to = candidate.first == 0 ? candidate.size : std::min(candidate.size, kSegmentHeaderBytes + kLookIntoBytes);
   AlignedBuffer piece(kLookIntoBytes);
-  for (std::int64_t at = kSegmentHeaderBytes; at < look_to && candidate.data_begins_with_zeros;) {
-    HM_TRY(const std::size_t, got, file.read_at(at, piece.first(std::min(kLookIntoBytes, block_ceiling(look_to - at)))));
-    if (got == 0) break;
-    candidate.data_begins_with_zeros = is_zero(piece.first(static_cast<std::int64_t>(got)));
-    at += static_cast<std::int64_t>(got);
-    if (at % kBlockBytes != 0) break;  // the file ended
+  for (std::int64_t at = kSegmentHeaderBytes; at < candidate.size && candidate.looks_unused; at += kLookIntoBytes) {
+    const bool whole = candidate.first == 0 || at == kSegmentHeaderBytes;
+    HM_TRY(const std::size_t, got, file.read_at(at, piece.first(whole ? kLookIntoBytes : kBlockBytes)));
+    candidate.looks_unused = is_zero(piece.first(static_cast<std::int64_t>(got)));
   }
   return Done{};
 }
 
-Result<Candidate> read_candidate(Disk& disk, const std::string& name, Position first) {
+void read_header(Bytes block, std::size_t got, Candidate& candidate) {
+  candidate.header_is_zero = is_zero(block);
+  if (got < block.size()) candidate.header = Error{ErrorCode::Corrupt, "byte " + std::to_string(got) + ": the file ends inside its header"};
+  else candidate.header = decode_segment_header(block);
+}
+
+Result<Candidate> read_candidate(Disk& disk, const std::string& name, Position first, SecondReading& second) {
   Candidate candidate{.name = name, .first = first};
   HM_TRY(auto, file, disk.open(name, OpenMode::Read, Caching::Direct));
   HM_TRY(const std::int64_t, size, file->size());
@@ -47,13 +51,13 @@ Result<Candidate> read_candidate(Disk& disk, const std::string& name, Position f
   AlignedBuffer block(kBlockBytes);
   std::memset(block.data(), 0, kBlockBytes);
   HM_TRY(const std::size_t, got, file->read_at(0, block.first(kBlockBytes)));
-  candidate.header_is_zero = is_zero(block.first(kBlockBytes));
-  if (got < static_cast<std::size_t>(kBlockBytes)) {
-    candidate.header = Error{ErrorCode::Corrupt, "byte " + std::to_string(got) + ": the file ends inside its header"};
-  } else {
-    candidate.header = decode_segment_header(block.first(kBlockBytes));
-  }
-  if (!candidate.header.ok()) HM_TRY_STATUS(look_into(*file, candidate));
+  read_header(block.first(kBlockBytes), got, candidate);
+  if (candidate.header.ok()) return candidate;
+  // A header that is none may make the file unused space.
+  HM_TRY(const std::size_t, again, file->read_at(0, block.first(kBlockBytes)));
+  read_header(block.first(kBlockBytes), again, candidate);
+  if (candidate.header.ok()) HM_TRY_STATUS(second.differed(name, 0));
+  else HM_TRY_STATUS(look_into(*file, candidate));
   return candidate;
 }
 
@@ -91,15 +95,16 @@ Status check_follows(const SegmentHeader& before, const SegmentHeader& header) {
 
 Result<SegmentCatalog> read_catalog(Disk& disk) {
   SegmentCatalog catalog;
+  SecondReading second;
   std::vector<Candidate> unused;  // files after the last valid header
   HM_TRY(const auto, names, disk.list());
   for (const std::string& name : names) {
     if (name.ends_with(".seg.tmp")) catalog.leftovers.push_back(name);
     const auto first = segment_position(name);
     if (!first) continue;
-    HM_TRY(Candidate, candidate, read_candidate(disk, name, *first));
+    HM_TRY(Candidate, candidate, read_candidate(disk, name, *first, second));
     if (!candidate.header.ok()) {
-      if (!candidate.data_begins_with_zeros) {
+      if (!candidate.looks_unused) {
         return corrupt(name, candidate.header.error().text + ", but records follow: the header is damaged; restore the file from a copy");
       }
       unused.push_back(std::move(candidate));

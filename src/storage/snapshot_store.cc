@@ -9,6 +9,7 @@
 #include "base/crc.h"
 #include "base/cursor.h"
 #include "base/log.h"
+#include "storage/second_reading.h"
 #include "storage/snapshot_format.h"
 
 namespace halfmoon::storage {
@@ -163,18 +164,31 @@ Status SnapshotStore::write(const SnapshotDraft& snapshot, const std::function<v
     disk_failed_ = disk_failed_ || synced.error().code == ErrorCode::Io;
     return synced;
   }
-  HM_TRY(const auto, names, snapshots_on(disk_));
-  for (std::size_t i = 0; i + kKept < names.size(); i++) HM_TRY_STATUS(disk_.remove(names[i]));
+  HM_TRY(auto, names, snapshots_on(disk_));
+  const auto was_skipped = [this](const std::string& name) { return std::find(skipped_.begin(), skipped_.end(), name) != skipped_.end(); };
+  const auto skipped = std::stable_partition(names.begin(), names.end(), was_skipped);  // one that serves nobody must not stand in for one that does
+  const std::size_t kept = std::min(kKept, static_cast<std::size_t>(names.end() - skipped));
+  for (std::size_t i = 0; i + kept < names.size(); i++) HM_TRY_STATUS(disk_.remove(names[i]));
+  skipped_.clear();
   return Done{};
 }
 
 Result<std::optional<LoadedSnapshot>> SnapshotStore::newest(Position end) {
+  skipped_.clear();
+  SecondReading second;
   HM_TRY(const auto, names, snapshots_on(disk_));
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     if (*snapshot_position(*name) > end) continue;
     Result<LoadedSnapshot> snapshot = read_snapshot(disk_, *name, &store_id_);
+    if (!snapshot.ok()) {
+      snapshot = read_snapshot(disk_, *name, &store_id_);
+      if (snapshot.ok()) HM_TRY_STATUS(second.differed(*name, 0));
+    }
     if (snapshot.ok()) return std::optional(std::move(snapshot).value());
-    log_event(LogLevel::Warn, "snapshot.skipped", {{"file", *name}, {"error", snapshot.error().text}});
+    const bool unreadable = snapshot.error().code != ErrorCode::Corrupt;
+    log_event(unreadable ? LogLevel::Error : LogLevel::Warn, unreadable ? "snapshot.unreadable" : "snapshot.skipped",
+              {{"file", *name}, {"error", snapshot.error().text}, {"consequence", "an older one, or the log alone, serves, if the log still begins early enough"}});
+    skipped_.push_back(*name);
   }
   return std::optional<LoadedSnapshot>{};
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "storage/disk.h"
@@ -34,14 +35,16 @@ struct LoadedSnapshot {
 class SnapshotStore {
  public:
   SnapshotStore(Disk& disk, std::array<std::byte, 16> store_id) : disk_(disk), store_id_(store_id) {}
-  /// Writes, syncs and renames; then removes all but the newest two. `pause` is called between pieces of 1 MiB: sleep there, so that a large snapshot
+  /// Writes, syncs and renames; then removes all but the newest two of those that newest() has not skipped. `pause` is called between pieces of 1 MiB: sleep there, so that a large snapshot
   /// leaves the disk to the writes that somebody waits for; may be empty.
   Status write(const SnapshotDraft& snapshot, const std::function<void()>& pause = {});
   Status write(const Snapshot& snapshot);
   /// True after a write or a sync had failed for another reason than lack of space: what other files had on its way to the disk may be lost as well, and
   /// nobody would be told (a drive that fails a flush may drop its whole cache, and succeed the next time).
   bool disk_failed() const { return disk_failed_; }
-  /// The newest valid one at or below `end`; invalid ones are skipped with a warning in the log. nullopt: replay everything.
+  /// The newest valid one at or below `end`. One that is invalid, or cannot be read, also at a second attempt, is skipped: the event `snapshot.skipped` or
+  /// `snapshot.unreadable` says so, and the next write() removes it. nullopt: replay everything. Whether the log still has what an older one needs,
+  /// Log::recover tells.
   Result<std::optional<LoadedSnapshot>> newest(Position end);
 
  private:
@@ -50,6 +53,7 @@ class SnapshotStore {
   Disk& disk_;
   std::array<std::byte, 16> store_id_;
   bool disk_failed_ = false;
+  std::vector<std::string> skipped_;   // by newest()
 };
 
 Snapshot joined(const SnapshotDraft& draft);

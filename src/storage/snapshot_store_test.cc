@@ -80,6 +80,29 @@ TEST_F(SnapshotStoreTest, AnyFlippedByteMakesItInvalidAndTheOlderOneServes) {
   EXPECT_EQ(newest(), 16);
 }
 
+TEST_F(SnapshotStoreTest, OneThatCannotBeReadIsSaidByItsOwnEventAndTheOlderOneServes) {
+  ASSERT_TRUE(store_.write({.position = 8, .payload = "older"}).ok());
+  ASSERT_TRUE(store_.write({.position = 16, .payload = "newer"}).ok());
+  std::vector<std::string> said;
+  set_log_sink([&](LogLevel level, std::string_view event, std::initializer_list<LogField>) { said.push_back((level == LogLevel::Error ? "error " : "warn ") + std::string(event)); });
+  // Once: it is tried again.
+  disk_.fail({.call = SimDisk::Call::Read, .nth = 1});
+  EXPECT_EQ(newest(), 16);
+  EXPECT_EQ(said, (std::vector<std::string>{"error disk.readings_differ"}));
+  said.clear();
+  disk_.fail({.call = SimDisk::Call::Read, .nth = 2, .lie = SimDisk::Lie::FlippedBit});
+  EXPECT_EQ(newest(), 16);
+  EXPECT_EQ(said, (std::vector<std::string>{"error disk.readings_differ"}));
+  said.clear();
+  disk_.fail({.call = SimDisk::Call::Read, .nth = 2});
+  disk_.fail({.call = SimDisk::Call::Read, .nth = 3});
+  EXPECT_EQ(newest(), 8);
+  EXPECT_EQ(said, (std::vector<std::string>{"error snapshot.unreadable"}));
+  // It does not take the place of one that serves: after the next one that is written the older one is still there.
+  ASSERT_TRUE(store_.write({.position = 24, .payload = "newest"}).ok());
+  EXPECT_EQ(disk_.list().value(), (std::vector<std::string>{snapshot_name(8), snapshot_name(24)}));
+}
+
 TEST_F(SnapshotStoreTest, AnotherStoresSnapshotIsSkipped) {
   SnapshotStore other(disk_, id(2));
   ASSERT_TRUE(other.write({.position = 8, .payload = "x"}).ok());

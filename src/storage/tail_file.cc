@@ -85,12 +85,14 @@ void TailFile::note_segment(const SegmentHeader& header) {
   encode_segment_header(header, MutableBytes(head_ + at, static_cast<std::size_t>(kBlockBytes)));
 }
 
-Result<std::unique_ptr<LeftTail>> LeftTail::open(Disk& disk, const StoreId& store_id) {
+std::string name_in_tail(const SegmentHeader& segment) { return std::string(kTailName) + ", for " + segment_name(segment.first); }
+
+Result<std::unique_ptr<LeftTail>> LeftTail::open(Disk& disk, const StoreId& store_id, SecondReading& second) {
   HM_TRY(const auto, names, disk.list());
   if (std::find(names.begin(), names.end(), kTailName) == names.end()) return std::unique_ptr<LeftTail>();
   HM_TRY(auto, file, disk.open(std::string(kTailName), OpenMode::Read, Caching::Cached));
   std::array<std::byte, kHeadBytes> head{};
-  HM_TRY(const std::size_t, got, file->read_at(0, head));
+  HM_TRY(const std::size_t, got, second.read(*file, std::string(kTailName), 0, head));
   HM_TRY(const std::int64_t, bytes, file->size());
   const auto ring_bytes = load_le<std::int64_t>(head.data() + 32);
   const bool ours = got == kHeadBytes && as_text(Bytes(head).first(kMagic.size())) == kMagic && load_le<std::uint32_t>(head.data() + 8) == kVersion &&
@@ -109,10 +111,10 @@ std::unique_ptr<File> LeftTail::as_segment(const SegmentHeader& segment) const {
   return std::make_unique<RingView>(*file_, ring_bytes_, segment.first);
 }
 
-Result<std::optional<SegmentHeader>> LeftTail::segment_at(Position first) const {
+Result<std::optional<SegmentHeader>> LeftTail::segment_at(Position first, SecondReading& second) const {
   std::array<std::byte, static_cast<std::size_t>(kBlockBytes)> block;
   for (std::size_t slot = 0; slot < kTailSegments; slot++) {
-    HM_TRY(const std::size_t, got, file_->read_at(segment_at_byte(slot), block));
+    HM_TRY(const std::size_t, got, second.read(*file_, std::string(kTailName), segment_at_byte(slot), block));
     if (got < block.size()) break;
     const Result<SegmentHeader> header = decode_segment_header(block);
     if (header.ok() && header->first == first) return std::optional(*header);

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "storage/disk.h"
 #include "storage/mirror_ring.h"
+#include "storage/second_reading.h"
 #include "storage/segment.h"
 
 namespace halfmoon::storage {
@@ -38,17 +40,20 @@ class TailFile {
   std::size_t noted_ = 0;
 };
 
+/// What of a segment stands in the tail file, for messages; byte numbers are then the segment's.
+std::string name_in_tail(const SegmentHeader& segment);
+
 /// The same file as the last process left it. Read with system calls, not mapped, so that a bad sector is an error and no signal.
 class LeftTail {
  public:
   /// nullptr: there is none, or none that this store can use (of another store, cut short, or its head never reached the disk).
-  static Result<std::unique_ptr<LeftTail>> open(Disk& disk, const StoreId& store_id);
+  static Result<std::unique_ptr<LeftTail>> open(Disk& disk, const StoreId& store_id, SecondReading& second);
 
   std::int64_t ring_bytes() const { return ring_bytes_; }
   /// The ring as if it were the file of this segment. Outlived by the LeftTail.
   std::unique_ptr<File> as_segment(const SegmentHeader& segment) const;
   /// The segment noted with this first position; nullopt: none was.
-  Result<std::optional<SegmentHeader>> segment_at(Position first) const;
+  Result<std::optional<SegmentHeader>> segment_at(Position first, SecondReading& second) const;
 
  private:
   std::unique_ptr<File> file_;
