@@ -5,6 +5,7 @@ measure at all and count right, never how fast. The last line is `N passed, N fa
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def check(name, good, saw=""):
     print(f"{'ok  ' if good else 'FAIL'} {name}{'' if good else '  saw ' + str(saw)[:1500]}", flush=True)
 
 
+def check_budget(program, work):
+    """bench/budget.py, where perf is there and may look."""
+    words = [sys.executable, os.path.join(ROOT, "bench", "budget.py"), "--program", program, "--dir", work, "-n", "30000"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+    if "apt install linux-perf" in done.stderr or "is it allowed to?" in done.stderr:
+        return print(f"skipped: budget.py: {done.stderr.strip()}", flush=True)
+    parts = {name: float(share) for name, share in re.findall(r"^\| (.+?) \| [\d,]+ \| ([\d.]+) % \|$", done.stdout, re.M)}
+    check("budget.py finds the parts of a send", done.returncode == 0 and abs(sum(parts.values()) - 100) < 2 and parts.get("kernel: send()", 0) > 2 and parts.get("reading the header", 0) > 1,
+          done.stdout + done.stderr)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", metavar="FILE", default=os.path.join(ROOT, "build", "release", "halfmoon"), help="the halfmoon program")
@@ -84,6 +96,7 @@ def main():
         rows = [line.split(" | ") for line in compared.stdout.splitlines() if line.startswith("| ")]
         check("compare.py measures two brokers in turn", compared.returncode == 0 and len(rows) == 8 and all("-" not in row[3:5] for row in rows) and os.path.exists(os.path.join(out, "drain-other-0.json")),
               compared.stdout + compared.stderr)
+        check_budget(program, work)
     finally:
         server.kill()
         shutil.rmtree(work, ignore_errors=True)
