@@ -5,27 +5,16 @@
 #include <string>
 
 #include "cli/bench.h"
+#include "cli/bench_fixture.h"
 #include "cli/bench_stand_in.h"
 
 namespace halfmoon::cli {
 namespace {
 
-std::unique_ptr<StandIn> stand_in(StandIn::Behaviour behaviour = {}) {
-  Result<std::unique_ptr<StandIn>> started = StandIn::start(behaviour);
-  EXPECT_TRUE(started.ok());
-  return std::move(started).value();
-}
+using testing::error_of, testing::stand_in;
 
 BenchOptions tiny(BenchScenario scenario, const StandIn& broker) {
-  BenchOptions options;
-  options.scenario = scenario;
-  options.port = broker.port();
-  options.messages = 500;
-  options.warmup = 50;
-  options.in_flight = 8;
-  options.queues = 3;
-  options.body_bytes = 100;
-  options.timeout_s = 10;
+  BenchOptions options = testing::tiny(scenario, broker);
   options.broker_pids = {static_cast<int>(getpid())};
   return options;
 }
@@ -36,8 +25,6 @@ double figure(const Result<BenchResult>& result, const std::string& name) {
     if (key == name) return value;
   return -1;
 }
-
-std::string error_of(const Result<BenchResult>& result) { return result.ok() ? "" : result.error().text; }
 
 TEST(BenchGroups, EachGroupIsGivenEveryMessage) {
   for (const std::uint32_t batch : {1u, 16u}) {

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <variant>
 
+#include "cli/bench_fixture.h"
 #include "cli/bench_frames.h"
 #include "cli/bench_meter.h"
 #include "cli/bench_scenarios.h"
@@ -20,26 +21,9 @@
 namespace halfmoon::cli {
 namespace {
 
+using testing::error_of, testing::stand_in, testing::tiny;
+
 constexpr wire::SerializeType kBoth[] = {wire::SerializeType::Json, wire::SerializeType::Binary};
-
-std::unique_ptr<StandIn> stand_in(StandIn::Behaviour behaviour = {}) {
-  Result<std::unique_ptr<StandIn>> started = StandIn::start(behaviour);
-  EXPECT_TRUE(started.ok());
-  return std::move(started).value();
-}
-
-BenchOptions tiny(BenchScenario scenario, const StandIn& broker) {
-  BenchOptions options;
-  options.scenario = scenario;
-  options.port = broker.port();
-  options.messages = 500;
-  options.warmup = 50;
-  options.in_flight = 8;
-  options.queues = 3;
-  options.body_bytes = 100;
-  options.timeout_s = 10;
-  return options;
-}
 
 void expect_measured(const Result<BenchResult>& result, std::uint64_t messages) {
   ASSERT_TRUE(result.ok()) << result.error().text;
@@ -51,8 +35,6 @@ void expect_measured(const Result<BenchResult>& result, std::uint64_t messages) 
   EXPECT_GT(result->generator_cpu_s, 0);
   EXPECT_FALSE(result->broker_cpu_s.has_value());
 }
-
-std::string error_of(const Result<BenchResult>& result) { return result.ok() ? "" : result.error().text; }
 
 TEST(Bench, SendsInAClosedLoopWithBothHeaders) {
   for (const wire::SerializeType header : kBoth) {
