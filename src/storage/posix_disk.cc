@@ -39,11 +39,11 @@ class PosixDisk : public Disk {
   Result<std::vector<std::string>> list() override;
 
   Status rename(const std::string& from, const std::string& to) override {
-    if (::renameat(directory_.get(), from.c_str(), directory_.get(), to.c_str()) != 0) return failed_call(path_ + "/" + from, "rename");
+    if (until_not_interrupted([&] { return ::renameat(directory_.get(), from.c_str(), directory_.get(), to.c_str()); }) != 0) return failed_call(path_ + "/" + from, "rename");
     return Done{};
   }
   Status remove(const std::string& name) override {
-    if (::unlinkat(directory_.get(), name.c_str(), 0) != 0) return failed_call(path_ + "/" + name, "unlink");
+    if (until_not_interrupted([&] { return ::unlinkat(directory_.get(), name.c_str(), 0); }) != 0) return failed_call(path_ + "/" + name, "unlink");
     return Done{};
   }
   Status sync_directory() override {
@@ -52,7 +52,7 @@ class PosixDisk : public Disk {
   }
   Result<Space> space() override {
     struct statvfs fs {};
-    if (::fstatvfs(directory_.get(), &fs) != 0) return failed_call(path_, "statvfs");
+    if (until_not_interrupted([&] { return ::fstatvfs(directory_.get(), &fs); }) != 0) return failed_call(path_, "statvfs");
     const auto block = static_cast<std::int64_t>(fs.f_frsize);
     return Space{.free_bytes = static_cast<std::int64_t>(fs.f_bavail) * block,
                  .total_bytes = static_cast<std::int64_t>(fs.f_blocks) * block};
@@ -67,9 +67,12 @@ class PosixDisk : public Disk {
 
 /// All entries but . and .., sorted.
 Result<std::vector<std::string>> entries_of(int directory, const std::string& path) {
-  const int fd = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // of its own: a DIR owns its position
+  // Of its own: a DIR owns its position.
+  const int fd = until_not_interrupted([&] { return ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (fd < 0) return failed_call(path, "open");
-  DIR* dir = ::fdopendir(fd);
+  DIR* dir = nullptr;
+  do dir = ::fdopendir(fd);  // it looks what `fd` is
+  while (!dir && errno == EINTR);
   if (!dir) {
     ::close(fd);
     return failed_call(path, "opendir");
@@ -91,23 +94,27 @@ Result<std::vector<std::string>> entries_of(int directory, const std::string& pa
 
 Result<std::vector<std::string>> PosixDisk::list() {
   HM_TRY(auto, names, entries_of(directory_.get(), path_));
-  std::erase_if(names, [this](const std::string& name) {
+  std::vector<std::string> files;
+  for (std::string& name : names) {
     struct stat info {};
-    const bool file = ::fstatat(directory_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
-    return !file || name == kMarker || name == kLock;
-  });
-  return names;
+    if (until_not_interrupted([&] { return ::fstatat(directory_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW); }) != 0) {
+      if (errno == ENOENT) continue;  // removed meanwhile
+      return failed_call(path_ + "/" + name, "stat");  // left out, the newest segment would be an end of the log
+    }
+    if (S_ISREG(info.st_mode) && name != kMarker && name != kLock) files.push_back(std::move(name));
+  }
+  return files;
 }
 
 Result<OwnedFd> PosixDisk::create_mappable(const std::string& name, std::int64_t bytes) {
   const std::string path = path_ + "/" + name;
   if (access_ == Access::ReadOnly) return Error{ErrorCode::Io, path + ": made in a directory that is only being looked at"};
   // Not truncated: somebody may still have the old one mapped, and would be killed by a signal where it became shorter.
-  if (::unlinkat(directory_.get(), name.c_str(), 0) != 0 && errno != ENOENT) return failed_call(path, "unlink");
-  OwnedFd fd(::openat(directory_.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
+  if (until_not_interrupted([&] { return ::unlinkat(directory_.get(), name.c_str(), 0); }) != 0 && errno != ENOENT) return failed_call(path, "unlink");
+  OwnedFd fd(until_not_interrupted([&] { return ::openat(directory_.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640); }));
   if (fd.get() < 0) return failed_call(path, "open");
   // Blocks, not a hole: a store into a hole of a full disk would kill the process.
-  if (::fallocate(fd.get(), 0, 0, bytes) == 0) return fd;
+  if (until_not_interrupted([&] { return ::fallocate(fd.get(), 0, 0, bytes); }) == 0) return fd;
   const Error error = failed_call(path, "fallocate");
   ::unlinkat(directory_.get(), name.c_str(), 0);
   return error;
@@ -130,7 +137,7 @@ Status make_directory(const std::string& path) {
 }
 
 Result<OwnedFd> open_directory(const std::string& path) {
-  OwnedFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  OwnedFd fd(until_not_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   if (fd.get() < 0) return failed_call(path, "open");
   return fd;
 }
@@ -151,7 +158,7 @@ Result<Kind> kind_of(int directory, const std::string& path) {
 }
 
 Result<OwnedFd> take_lock(int directory, const std::string& path) {
-  OwnedFd fd(::openat(directory, kLock, O_RDWR | O_CREAT | O_CLOEXEC, 0640));
+  OwnedFd fd(until_not_interrupted([&] { return ::openat(directory, kLock, O_RDWR | O_CREAT | O_CLOEXEC, 0640); }));
   if (fd.get() < 0) return failed_call(path + "/" + kLock, "open");
   while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;

@@ -61,7 +61,7 @@ class PosixFile : public File {
     do error = ::posix_fallocate(fd_.get(), 0, bytes);
     while (error == EINTR);
     if (error == 0) return Done{};
-    if (::ftruncate(fd_.get(), before) != 0) return failed_call(path_, "ftruncate");
+    if (until_not_interrupted([&] { return ::ftruncate(fd_.get(), before); }) != 0) return failed_call(path_, "ftruncate");
     errno = error;
     return failed_call(path_, "fallocate");
   }
@@ -107,10 +107,7 @@ int flags_of(OpenMode mode) {
 }
 
 int open_with(const PosixOpen& how, int extra) {
-  int fd = -1;
-  do fd = ::openat(how.directory, how.name.c_str(), flags_of(how.mode) | O_CLOEXEC | O_NOFOLLOW | extra, 0640);
-  while (fd < 0 && errno == EINTR);
-  return fd;
+  return until_not_interrupted([&] { return ::openat(how.directory, how.name.c_str(), flags_of(how.mode) | O_CLOEXEC | O_NOFOLLOW | extra, 0640); });
 }
 
 }  // namespace

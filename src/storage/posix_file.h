@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cerrno>
 #include <memory>
 #include <string>
 
@@ -8,6 +9,15 @@
 #include "storage/owned_fd.h"
 
 namespace halfmoon::storage {
+
+/// Makes a system call that a signal may interrupt (-1 and EINTR) until none does. Not for syncs: one that failed may have forgotten its pages.
+template <class F>
+auto until_not_interrupted(F call) {
+  for (;;) {
+    const auto result = call();
+    if (result != -1 || errno != EINTR) return result;
+  }
+}
 
 /// errno as an Error: DiskFull for ENOSPC and EDQUOT, else Io; the text names path, call and reason.
 Error failed_call(const std::string& path, const char* call);

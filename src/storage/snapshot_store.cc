@@ -181,8 +181,10 @@ Result<std::optional<LoadedSnapshot>> SnapshotStore::newest(Position end) {
     if (*snapshot_position(*name) > end) continue;
     Result<LoadedSnapshot> snapshot = read_snapshot(disk_, *name, &store_id_);
     if (!snapshot.ok()) {
+      const Error first = snapshot.error();
       snapshot = read_snapshot(disk_, *name, &store_id_);
-      if (snapshot.ok()) HM_TRY_STATUS(second.differed(*name, 0));
+      if (snapshot.ok() && first.code == ErrorCode::Corrupt) HM_TRY_STATUS(second.differed(*name, 0));
+      else if (snapshot.ok()) log_event(LogLevel::Error, "snapshot.read_again", {{"file", *name}, {"error", first.text}, {"consequence", "the second time it could be read; look after the disk"}});
     }
     if (snapshot.ok()) return std::optional(std::move(snapshot).value());
     const bool unreadable = snapshot.error().code != ErrorCode::Corrupt;

@@ -88,7 +88,7 @@ TEST_F(SnapshotStoreTest, OneThatCannotBeReadIsSaidByItsOwnEventAndTheOlderOneSe
   // Once: it is tried again.
   disk_.fail({.call = SimDisk::Call::Read, .nth = 1});
   EXPECT_EQ(newest(), 16);
-  EXPECT_EQ(said, (std::vector<std::string>{"error disk.readings_differ"}));
+  EXPECT_EQ(said, (std::vector<std::string>{"error snapshot.read_again"}));
   said.clear();
   disk_.fail({.call = SimDisk::Call::Read, .nth = 2, .lie = SimDisk::Lie::FlippedBit});
   EXPECT_EQ(newest(), 16);
