@@ -2,8 +2,8 @@
 #include "adapter/remoting/handlers.h"
 #include "base/crc.h"
 #include "wire/remoting/batch.h"
-#include "wire/remoting/frame_writer.h"
 #include "wire/remoting/request_headers.h"
+#include "wire/remoting/send_answer.h"
 
 namespace halfmoon::adapter {
 namespace {
@@ -39,15 +39,13 @@ std::string batch_ids(const broker::SendResult& result, const model::HostAddress
 
 void write_send_answer(const Ticket& ticket, const broker::SendResult& result, std::string_view ids, std::string& out) {
   const RemotingOptions& options = ticket.channel().context().options;
-  wire::FrameWriter frame(out, ticket.start());
-  frame.text("msgId", ids);
-  frame.number("queueId", result.queue_id);
-  frame.number("queueOffset", result.queue_offset);
-  frame.text("transactionId", result.unique_key.view());
-  // Java clients dereference the field map and look for these two (trap 3).
-  frame.text("MSG_REGION", options.region);
-  frame.boolean("TRACE_ON", options.trace_on);
-  frame.finish();
+  wire::append_send_answer(out, ticket.start(),
+                           {.message_ids = ids,
+                            .queue_id = result.queue_id,
+                            .queue_offset = result.queue_offset,
+                            .transaction_id = result.unique_key.view(),
+                            .region = options.region,
+                            .trace_on = options.trace_on});
 }
 
 void write_send_answer(const Ticket& ticket, const broker::SendResult& result, std::string& out) {

@@ -65,6 +65,13 @@ const char* unescape(const char* p, const char* end, char*& to) {
     case 'u': break;
     default: return nullptr;
   }
+  if (end - p >= 5 && p[1] == '0' && p[2] == '0') {  // what separates properties
+    const std::int32_t high = kHexValue[static_cast<unsigned char>(p[3])], low = kHexValue[static_cast<unsigned char>(p[4])];
+    if ((high | low) >= 0 && high < 8) {
+      *to++ = static_cast<char>(high << 4 | low);
+      return p + 5;
+    }
+  }
   const std::int32_t unit = hex4(++p, end);
   if (unit < 0) return nullptr;
   p += 4;

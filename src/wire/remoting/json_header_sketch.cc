@@ -107,7 +107,7 @@ class JsonHeaderSketch::Reading {
     if (value.escaped || !field) return read_again(value) != 0;
     const std::size_t quotes = value.quoted ? 1 : 0;
     const std::size_t begin = value.begin + shift_ + quotes;
-    add(value, text_.substr(begin, value.end + shift_ - quotes - begin));
+    add(value, view(begin, value.end + shift_ - quotes - begin));
     return true;
   }
   /// A value that is another one than in the sketch: goes on behind it.
@@ -132,8 +132,10 @@ class JsonHeaderSketch::Reading {
     return cursor.ok() ? cursor.at() : 0;
   }
   void add(const Value& value, std::string_view read) {
-    ::new (fields_ + fields_filled_++) ExtField{text_.substr(value.key_begin + shift_, value.key_bytes), read};
+    ::new (fields_ + fields_filled_++) ExtField{view(value.key_begin + shift_, value.key_bytes), read};
   }
+  /// Bytes that are known to be there: they were compared.
+  std::string_view view(std::size_t begin, std::size_t bytes) const { return {text_.data() + begin, bytes}; }
 
   const JsonHeaderSketch& sketch_;
   const std::string_view text_;
