@@ -23,6 +23,26 @@ TEST(Crc, ContinuesFromASeed) {
     EXPECT_EQ(crc32c(as_bytes(text.substr(cut)), crc32c(as_bytes(text.substr(0, cut)))), crc32c(as_bytes(text)));
 }
 
+/// By the definition, bit by bit.
+std::uint32_t crc32c_slowly(std::string_view bytes, std::uint32_t seed) {
+  std::uint32_t c = ~seed;
+  for (const char byte : bytes) {
+    c ^= static_cast<std::uint8_t>(byte);
+    for (int bit = 0; bit < 8; bit++) c = (c >> 1) ^ ((c & 1) ? 0x82F63B78u : 0u);
+  }
+  return ~c;
+}
+
+TEST(Crc, IsTheSameForEveryLengthAndAlignment) {
+  std::string text(20'000, '\0');
+  std::uint32_t random = 1;
+  for (char& c : text) c = static_cast<char>((random = random * 1664525 + 1013904223) >> 24);
+  for (std::size_t n = 0; n < text.size() - 8; n += n < 800 ? 1 : 1013) {
+    const std::string_view part = std::string_view(text).substr(n % 8, n);
+    EXPECT_EQ(crc32c(as_bytes(part), random + static_cast<std::uint32_t>(n)), crc32c_slowly(part, random + static_cast<std::uint32_t>(n))) << n;
+  }
+}
+
 TEST(Reader, NeverReadsPastTheEnd) {
   const std::string three("\x01\x02\x03", 3);
   Reader r(as_bytes(three));
