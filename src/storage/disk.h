@@ -24,6 +24,14 @@ enum class OpenMode : std::uint8_t {
 /// positions are then multiples of 4096; where the file system cannot, the file opens Cached and `direct()` says so.
 enum class Caching : std::uint8_t { Cached, Direct };
 
+/// A read that may still be under way. Its memory and its file outlive it; destroying it waits for its end.
+class PendingRead {
+ public:
+  virtual ~PendingRead() = default;
+  /// Waits for its end, once; as File::read_at.
+  virtual Result<std::size_t> wait() = 0;
+};
+
 /// An open file. Reads may come from any thread; writes from one at a time; a sync may overlap them (it then says nothing of the
 /// writes it overlaps). Errors: Io, DiskFull (allocate, write).
 class File {
@@ -41,8 +49,8 @@ class File {
   virtual Status allocate(std::int64_t bytes) = 0;
   virtual Result<std::int64_t> size() = 0;
   virtual bool direct() const = 0;
-  /// A hint that these bytes will be read soon; returns at once.
-  virtual void will_need(std::int64_t /*at*/, std::int64_t /*bytes*/) {}
+  /// Begins what read_at does, and returns at once where the system can: the disk works while the caller does something else.
+  virtual std::unique_ptr<PendingRead> begin_read(std::int64_t at, MutableBytes out);
 };
 
 /// The data directory as the log sees it: a port, so that tests can lose writes, tear sectors and fill the disk. File names are

@@ -48,7 +48,7 @@ struct RecordView {
   Bytes payload;
 };
 
-/// Scratch memory of one reading thread; holds a window of the log, so that reading on costs no system call.
+/// Scratch memory of one reading thread, and its hold on a window of the log that all readers share. May outlive the log, and be used with another.
 class ReadBuffer {
  public:
   ReadBuffer();

@@ -19,6 +19,7 @@
 #include "storage/record_format.h"
 #include "storage/segment.h"
 #include "storage/tail_file.h"
+#include "storage/window_cache.h"
 
 namespace halfmoon::storage {
 
@@ -111,6 +112,7 @@ struct Log::Impl {
     std::atomic<std::int64_t> segments_waited{0};
   };
   mutable Counters counters;
+  mutable WindowCache windows{counters.disk_reads};   // what readers have of the files
 
   // log_append.cc
   Status make_room(std::int64_t bytes, Claim claim);
@@ -156,7 +158,9 @@ struct Log::Impl {
   enum class Trust : std::uint8_t { Known, Unknown };
   Result<RecordView> read(Position position, ReadBuffer::State& state, Trust trust) const;
   std::optional<Result<RecordView>> read_ring(Position position, Position end, ReadBuffer::State& state, Trust trust) const;
+  std::optional<RecordView> read_window(Position position, ReadBuffer::State& state) const;
   Result<RecordView> read_disk(Position position, ReadBuffer::State& state, Trust trust) const;
+  Result<Bytes> bytes_of(Position position, std::int64_t bytes, const WindowCache::Source& source, ReadBuffer::State& state) const;
   Result<RecordView> read_again_from_disk(const Segment& segment, Position position, ReadBuffer::State& state) const;
 
   Result<std::shared_ptr<File>> reader_of(const std::shared_ptr<Segment>& segment) const;
@@ -178,31 +182,14 @@ struct Log::Impl {
   Status map_ring();
 };
 
-/// Several windows, because the queues of a topic are read in turn and lie interleaved, and a committed message's VERDICT record leads back to
-/// its HALF record.
 struct ReadBuffer::State {
-  static constexpr std::size_t kWindows = 8;
-  struct Window {
-    FileWindow bytes;
-    std::int64_t ahead = 0;   // what was read at once
-    std::uint64_t used = 0;
-  };
-  std::array<Window, kWindows> windows;
-  std::uint64_t uses = 0;
-  /// The one that was not used for longest.
-  Window& oldest() {
-    return *std::min_element(windows.begin(), windows.end(), [](const Window& a, const Window& b) { return a.used < b.used; });
-  }
-  /// The bytes at `position`, out of a window or read into the oldest. Reading on doubles what is read at once, a jump begins anew.
-  struct Wanted {
-    File& file;
-    Position first;   // the segment's
-    Position position;
-    std::int64_t bytes;
-    Position limit;
-  };
-  Result<Bytes> get(const Wanted& wanted, std::atomic<std::int64_t>& reads);
-  std::vector<std::byte> copy;  // of a record out of the ring
+  WindowCache::Pin window;           // where the last record was
+  RecordSeed seed;                   // of the segment that it is of
+  std::vector<std::byte> copy;       // of a record out of the ring, or of one that lies across windows
+  FileWindow again;                  // of a record that was read a second time
+
+  /// At least `bytes` of memory for a copy, and not for ever much more.
+  std::byte* room(std::int64_t bytes);
 };
 
 }  // namespace halfmoon::storage

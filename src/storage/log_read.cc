@@ -8,8 +8,8 @@
 namespace halfmoon::storage {
 namespace {
 
-constexpr std::int64_t kAheadMin = 64 << 10;
-constexpr std::int64_t kAheadMax = 1 << 20;
+constexpr std::int64_t kAgainBytes = 64 << 10;
+constexpr std::size_t kCopyKept = 2 << 20;
 
 Error no_record(Position position) {
   return {ErrorCode::NotFound, "no record begins at position " + std::to_string(position)};
@@ -62,8 +62,7 @@ std::optional<Result<RecordView>> Log::Impl::read_ring(Position position, Positi
     const std::byte* record = ring.at(position);
     header = load_record_header(record);
     if (!header.plausible() || position + header.bytes() > end || header.bytes() > ring.bytes()) return no_record(position);
-    if (state.copy.size() < static_cast<std::size_t>(header.bytes())) state.copy.resize(static_cast<std::size_t>(header.bytes()));
-    std::memcpy(state.copy.data(), record, static_cast<std::size_t>(header.bytes()));
+    std::memcpy(state.room(header.bytes()), record, static_cast<std::size_t>(header.bytes()));
   }
   counters.ring_reads.fetch_add(1, std::memory_order_relaxed);
   if (trust == Trust::Unknown) {
@@ -73,39 +72,45 @@ std::optional<Result<RecordView>> Log::Impl::read_ring(Position position, Positi
   return view_of(header, position, state.copy.data());
 }
 
-Result<Bytes> ReadBuffer::State::get(const Wanted& wanted, std::atomic<std::int64_t>& reads) {
-  FileWindow::Request request{.first = wanted.first, .at = wanted.position, .bytes = wanted.bytes, .ahead = 0, .limit = wanted.limit};
-  const Window* before = nullptr;  // the one that this goes on from
-  for (Window& window : windows) {
-    if (window.bytes.holds(wanted.first, wanted.position, wanted.bytes)) {
-      window.used = ++uses;
-      return window.bytes.get(wanted.file, request);
+std::byte* ReadBuffer::State::room(std::int64_t bytes) {
+  const auto wanted = static_cast<std::size_t>(bytes);
+  if (copy.size() > kCopyKept && wanted <= kCopyKept) copy = {};
+  if (copy.size() < wanted) copy.resize(wanted);
+  return copy.data();
+}
+
+/// nullopt: not in the window where the last record was, or nothing valid.
+std::optional<RecordView> Log::Impl::read_window(Position position, ReadBuffer::State& state) const {
+  if (!state.window.holds(windows, position, kRecordHeaderBytes)) return std::nullopt;
+  const RecordHeader header = load_record_header(state.window.from(position, kRecordHeaderBytes).data());
+  if (!header.plausible() || !state.window.holds(windows, position, header.bytes())) return std::nullopt;
+  const Bytes record = state.window.from(position, header.bytes());
+  if (!record_valid(record.data(), header, state.seed.at(position))) return std::nullopt;
+  return view_of(header, position, record.data());
+}
+
+/// `bytes` at `position`, fewer where the source's limit or the file ends: where they lie in one window those, else a copy.
+Result<Bytes> Log::Impl::bytes_of(Position position, std::int64_t bytes, const WindowCache::Source& source, ReadBuffer::State& state) const {
+  const std::int64_t wanted = std::max<std::int64_t>(0, std::min(bytes, source.limit - position));
+  std::byte* copy = nullptr;
+  for (std::int64_t done = 0; done < wanted;) {
+    const Position at = position + done;
+    if (!state.window.holds(windows, at, 1)) {
+      HM_TRY(auto, window, windows.at(at, source));
+      state.window = std::move(window);
     }
-    if (window.bytes.leads_to(wanted.first, wanted.position, window.ahead)) before = &window;
+    const Bytes part = state.window.holds(windows, at, 1) ? state.window.from(at, wanted - done) : Bytes();
+    if (static_cast<std::int64_t>(part.size()) == wanted) return part;
+    if (part.empty()) return Bytes(copy, static_cast<std::size_t>(done));
+    if (!copy) copy = state.room(wanted);
+    std::memcpy(copy + done, part.data(), part.size());
+    done += static_cast<std::int64_t>(part.size());
   }
-  const std::int64_t ahead = before ? std::min(2 * std::max(before->ahead, kAheadMin), kAheadMax) : kAheadMin;
-  Window& window = oldest();
-  if (window.bytes.memory() > 2 * kAheadMax && wanted.bytes <= kAheadMax) window.bytes.release();
-  reads.fetch_add(1, std::memory_order_relaxed);
-  window.ahead = ahead;
-  window.used = ++uses;
-  // What lies in between is another queue's, and asked for next.
-  const std::int64_t between = before ? std::max<std::int64_t>(0, wanted.position - before->bytes.end()) : 0;
-  request.at -= between;
-  request.bytes += between;
-  request.ahead = ahead;
-  const bool goes_on = before != nullptr;
-  HM_TRY(const Bytes, bytes, window.bytes.get(wanted.file, request));
-  if (goes_on) {
-    // The disk reads the next piece while this one is worked off; never a block that is still to be written.
-    const Position next = window.bytes.end();
-    const std::int64_t soon = std::min(std::min(2 * ahead, kAheadMax), block_floor(wanted.limit) - next);
-    if (soon > 0) wanted.file.will_need(kSegmentHeaderBytes + next - wanted.first, soon);
-  }
-  return bytes.subspan(std::min(static_cast<std::size_t>(between), bytes.size()));
+  return Bytes(copy, static_cast<std::size_t>(wanted));
 }
 
 Result<RecordView> Log::Impl::read_disk(Position position, ReadBuffer::State& state, Trust trust) const {
+  if (auto near = read_window(position, state)) return *near;
   const auto segment = segment_of(position);
   if (!segment) return no_record(position);
   const Position sealed = segment->end.load(std::memory_order_acquire);
@@ -114,20 +119,19 @@ Result<RecordView> Log::Impl::read_disk(Position position, ReadBuffer::State& st
   if (position + kRecordHeaderBytes > limit) return no_record(position);
   const auto opened = reader_of(segment);
   if (!opened.ok()) return position < first_position.load(std::memory_order_acquire) ? no_record(position) : opened.error();
-  File& file = **opened;
 
-  const auto want = [&](std::int64_t bytes) {
-    return state.get({.file = file, .first = segment->header.first, .position = position, .bytes = bytes, .limit = limit}, counters.disk_reads);
-  };
-  HM_TRY(const Bytes, start, want(kRecordHeaderBytes));
+  state.seed = segment->seed;
+  const WindowCache::Source source{.file = *opened, .first = segment->header.first, .limit = limit};
+  HM_TRY(const Bytes, start, bytes_of(position, kRecordHeaderBytes, source, state));
   if (start.size() < static_cast<std::size_t>(kRecordHeaderBytes)) return no_record(position);
   const RecordHeader header = load_record_header(start.data());
   if (header.plausible() && position + header.bytes() <= limit) {
-    HM_TRY(const Bytes, record, want(header.bytes()));
+    HM_TRY(const Bytes, record, bytes_of(position, header.bytes(), source, state));
     const bool whole = static_cast<std::int64_t>(record.size()) == header.bytes();
     if (whole && record_valid(record.data(), header, segment->seed.at(position))) return view_of(header, position, record.data());
   }
   if (trust == Trust::Unknown) return no_record(position);
+  windows.forget(position, position + (header.plausible() ? header.bytes() : kRecordHeaderBytes));
   return read_again_from_disk(*segment, position, state);
 }
 
@@ -145,13 +149,14 @@ Result<std::shared_ptr<File>> Log::Impl::reader_of(const std::shared_ptr<Segment
   return reader.file;
 }
 
-/// A known record that does not validate: before it is called damaged, its bytes are read past the page cache, which may hold an
-/// older version of a block that was written directly.
+/// A known record that does not validate: before it is called damaged, its bytes are read once more, and past the page cache, which may hold an older
+/// version of a block that was written directly.
 Result<RecordView> Log::Impl::read_again_from_disk(const Segment& segment, Position position, ReadBuffer::State& state) const {
-  for (auto& window : state.windows) window.bytes.clear();
-  FileWindow& window = state.oldest().bytes;
+  state.window.release();
+  FileWindow& window = state.again;
+  window.clear();
   HM_TRY(const auto, file, disk.open(segment.name, OpenMode::Read, Caching::Direct));
-  const FileWindow::Request request{.first = segment.header.first, .at = position, .bytes = kRecordHeaderBytes, .ahead = kAheadMin,
+  const FileWindow::Request request{.first = segment.header.first, .at = position, .bytes = kRecordHeaderBytes, .ahead = kAgainBytes,
                                     .limit = segment.header.limit()};
   HM_TRY(const Bytes, start, window.get(*file, request));
   if (start.size() == static_cast<std::size_t>(kRecordHeaderBytes)) {

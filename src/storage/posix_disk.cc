@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "storage/async_reads.h"
 #include "storage/posix_file.h"
 
 namespace halfmoon::storage {
@@ -32,7 +33,7 @@ class PosixDisk : public Disk {
     if (access_ == Access::ReadOnly && mode != OpenMode::Read) {
       return Error{ErrorCode::Io, path_ + "/" + name + ": opened for writing in a directory that is only being looked at"};
     }
-    return open_posix_file({.directory = directory_.get(), .path = path_ + "/" + name, .name = name, .mode = mode, .caching = caching});
+    return open_posix_file({.directory = directory_.get(), .path = path_ + "/" + name, .name = name, .mode = mode, .caching = caching, .async = async_});
   }
 
   Result<OwnedFd> create_mappable(const std::string& name, std::int64_t bytes) override;
@@ -63,6 +64,7 @@ class PosixDisk : public Disk {
   const OwnedFd directory_;
   const OwnedFd lock_;  // flock: the kernel lets go of it with the process, however that ends
   const Access access_;
+  const std::shared_ptr<AsyncReads> async_ = AsyncReads::make();
 };
 
 /// All entries but . and .., sorted.

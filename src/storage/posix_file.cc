@@ -16,7 +16,7 @@ namespace {
 
 class PosixFile : public File {
  public:
-  PosixFile(OwnedFd fd, std::string path, bool direct) : fd_(std::move(fd)), path_(std::move(path)), direct_(direct) {}
+  PosixFile(OwnedFd fd, const PosixOpen& how, bool direct) : fd_(std::move(fd)), path_(how.path), direct_(direct), async_(how.async) {}
 
   Result<std::size_t> read_at(std::int64_t at, MutableBytes out) override {
     std::size_t done = 0;
@@ -74,8 +74,8 @@ class PosixFile : public File {
 
   bool direct() const override { return direct_.load(std::memory_order_relaxed); }
 
-  void will_need(std::int64_t at, std::int64_t bytes) override {
-    if (!direct()) ::posix_fadvise(fd_.get(), at, bytes, POSIX_FADV_WILLNEED);
+  std::unique_ptr<PendingRead> begin_read(std::int64_t at, MutableBytes out) override {
+    return async_ ? async_->begin(*this, fd_.get(), at, out) : File::begin_read(at, out);
   }
 
  private:
@@ -94,6 +94,7 @@ class PosixFile : public File {
   const OwnedFd fd_;
   const std::string path_;
   std::atomic<bool> direct_;
+  const std::shared_ptr<AsyncReads> async_;
 };
 
 int flags_of(OpenMode mode) {
@@ -132,7 +133,7 @@ Result<std::unique_ptr<File>> open_posix_file(const PosixOpen& how) {
   if (fd.get() < 0) return failed_call(how.path, "open");
   // Readers have their own read-ahead, which stays off blocks that are still to be written.
   if (how.mode == OpenMode::Read && !direct) ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_RANDOM);
-  return std::unique_ptr<File>(std::make_unique<PosixFile>(std::move(fd), how.path, direct));
+  return std::unique_ptr<File>(std::make_unique<PosixFile>(std::move(fd), how, direct));
 }
 
 }  // namespace halfmoon::storage

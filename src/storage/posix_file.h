@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "storage/async_reads.h"
 #include "storage/disk.h"
 #include "storage/owned_fd.h"
 
@@ -29,6 +30,7 @@ struct PosixOpen {
   std::string name;
   OpenMode mode = OpenMode::Read;
   Caching caching = Caching::Cached;
+  std::shared_ptr<AsyncReads> async = {};   // what its begin_read uses; null: reads at once
 };
 Result<std::unique_ptr<File>> open_posix_file(const PosixOpen& how);
 

@@ -108,7 +108,7 @@ Result<Segment::Reader> Segment::reader(Disk& disk) {
   const std::lock_guard lock(mutex_);
   if (forgotten_) return Error{ErrorCode::NotFound, "segment " + name + " has been deleted"};
   if (reader_) return Reader{.file = reader_};
-  HM_TRY(auto, file, disk.open(name, OpenMode::Read, Caching::Cached));
+  HM_TRY(auto, file, disk.open(name, OpenMode::Read, Caching::Direct));
   reader_ = std::move(file);
   return Reader{.file = reader_, .opened_now = true};
 }

@@ -49,7 +49,7 @@ Channel::Channel(Context& context, std::shared_ptr<runtime::Connection> connecti
 }
 
 broker::MessageReader& Channel::reader() {
-  if (!reader_) reader_ = context_.ports->readers.make_reader();
+  if (!reader_) reader_ = &context_.reader_of_this_thread();
   return *reader_;
 }
 

@@ -73,7 +73,6 @@ class Channel {
   /// the connection to let go of.
   std::shared_ptr<runtime::Connection> leave() {
     gone_ = true;
-    reader_.reset();
     return std::move(connection_);
   }
 
@@ -108,7 +107,7 @@ class Channel {
   model::HostAddress born_host_, store_host_;
   std::string broker_address_, remote_text_;
   wire::Language language_ = wire::Language::Other;
-  std::unique_ptr<broker::MessageReader> reader_;
+  broker::MessageReader* reader_ = nullptr;   // the thread's
   bool in_turn_ = false;
   std::vector<FinishedPull> finished_pulls_;
 };

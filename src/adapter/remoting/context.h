@@ -2,7 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
+#include <mutex>
 #include <optional>
+#include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include "adapter/remoting/channel_registry.h"
@@ -29,6 +33,18 @@ struct Context {
   ChannelRegistry registry{probe};
   EventLimiter bad_input_events;
   std::atomic<std::int64_t> busy_pulls{0};   // refused because memory was short; written by I/O threads outside the monitor
+
+  /// Reads messages for all connections of the calling thread: what it keeps in memory is the thread's, not each connection's. Outside the monitor as well.
+  broker::MessageReader& reader_of_this_thread() {
+    const std::lock_guard lock(readers_mutex_);
+    auto& reader = readers_[std::this_thread::get_id()];
+    if (!reader) reader = ports->readers.make_reader();
+    return *reader;
+  }
+
+ private:
+  std::mutex readers_mutex_;
+  std::unordered_map<std::thread::id, std::unique_ptr<broker::MessageReader>> readers_;
 };
 
 }  // namespace halfmoon::adapter

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/async_reads.h"
+
+#include <linux/aio_abi.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+
+#include "base/check.h"
+
+namespace halfmoon::storage {
+namespace {
+
+constexpr int kReadsMax = 256;   // under way at a time; more are done by whoever waits for them
+
+}  // namespace
+
+class AsyncReads::Pending final : public PendingRead {
+ public:
+  Pending(std::shared_ptr<AsyncReads> owner, File& file, std::int64_t at, MutableBytes out) : owner_(std::move(owner)), file_(file), at_(at), out_(out) {}
+  ~Pending() override {
+    if (under_way_) owner_->wait(*this);  // the kernel writes into the memory until then
+  }
+
+  void begin(int fd) {
+    iocb command{};
+    command.aio_data = reinterpret_cast<std::uintptr_t>(this);
+    command.aio_lio_opcode = IOCB_CMD_PREAD;
+    command.aio_fildes = static_cast<std::uint32_t>(fd);
+    command.aio_buf = reinterpret_cast<std::uintptr_t>(out_.data());
+    command.aio_nbytes = out_.size();
+    command.aio_offset = at_;
+    iocb* commands[] = {&command};
+    under_way_ = ::syscall(SYS_io_submit, owner_->context_, 1, commands) == 1;
+  }
+
+  Result<std::size_t> wait() override {
+    if (under_way_) owner_->wait(*this);
+    const bool all = std::exchange(under_way_, false) && result_ == static_cast<std::int64_t>(out_.size());
+    if (all) return out_.size();
+    return file_.read_at(at_, out_);
+  }
+
+  /// The kernel's answer, on whichever thread takes it; nothing of this read is touched after that.
+  void answered(std::int64_t result) {
+    result_ = result;
+    answered_.store(true, std::memory_order_release);
+  }
+  bool answered() const { return answered_.load(std::memory_order_acquire); }
+
+ private:
+  const std::shared_ptr<AsyncReads> owner_;
+  File& file_;
+  const std::int64_t at_;
+  const MutableBytes out_;
+  bool under_way_ = false;
+  std::int64_t result_ = 0;
+  std::atomic<bool> answered_{false};
+};
+
+std::shared_ptr<AsyncReads> AsyncReads::make() { return std::shared_ptr<AsyncReads>(new AsyncReads); }
+
+AsyncReads::~AsyncReads() {
+  if (context_ != 0) ::syscall(SYS_io_destroy, context_);
+}
+
+bool AsyncReads::open() {
+  std::call_once(opened_, [this] {
+    if (::syscall(SYS_io_setup, kReadsMax, &context_) != 0) context_ = 0;
+  });
+  return context_ != 0;
+}
+
+std::unique_ptr<PendingRead> AsyncReads::begin(File& file, int fd, std::int64_t at, MutableBytes out) {
+  auto read = std::make_unique<Pending>(shared_from_this(), file, at, out);
+  if (open()) read->begin(fd);
+  return read;
+}
+
+void AsyncReads::wait(const Pending& read) {
+  while (!read.answered()) {
+    const std::lock_guard lock(reaping_);
+    if (read.answered()) return;  // somebody else took its answer
+    std::array<io_event, 16> events;
+    const long n = ::syscall(SYS_io_getevents, context_, 1L, static_cast<long>(events.size()), events.data(), nullptr);
+    HM_CHECK(n >= 0 || errno == EINTR);
+    for (long i = 0; i < n; i++) {
+      const io_event& event = events[static_cast<std::size_t>(i)];
+      reinterpret_cast<Pending*>(static_cast<std::uintptr_t>(event.data))->answered(event.res);
+    }
+  }
+}
+
+}  // namespace halfmoon::storage
