@@ -4,7 +4,7 @@
 ENOSPC at one call, early and late. The store has been used and killed before, so that a start with something to recover is part of every life.
 
   EINTR   nothing is noticed: no send is refused, nothing is said, and the program runs on. (A sync is not repeated: it counts as failed, see EIO.)
-  EIO     the program says so and does not die of a signal; when the log is struck it answers nothing more and ends, or does not start.
+  EIO     old messages come as they were stored or not at all; the program says so and does not die of a signal; when the log is struck it answers nothing more and ends, or does not start.
   ENOSPC  the same; it may go on.
 
 After each life a start without faults finds everything that was acknowledged, once. A pair of call and error that struck nothing in any case is a
@@ -30,13 +30,14 @@ sys.dont_write_bytecode = True
 from remoting import OK, Connection, Lost, Server
 
 TOPIC, QUEUES, BODY = "Calls", 4, b"." * 6000
-FILES = ["pread64", "pwritev", "fdatasync", "fallocate"]                                     # on files of the store
+FILES = ["pread64", "pwritev", "fdatasync", "fallocate", "io_setup", "io_submit", "io_getevents"]   # on files of the store; the last three read ahead
 DIRECTORY = ["openat", "newfstatat", "getdents64", "renameat", "unlinkat", "fsync", "fstatfs"]   # on names in it
 SYNCS = ["fdatasync", "fsync"]
 UNINTERRUPTED = SYNCS + ["getdents64"]     # a directory that is read is never interrupted; the C library hides the call
 NO_SPACE = ["pwritev", "fallocate", "openat", "renameat"]
 SAYS = {"EIO": "Input/output error", "ENOSPC": "No space left on device"}
-SILENT = ["fstatfs"]                       # the broker only looks how full the disk is, and does so again
+SILENT = ["fstatfs", "io_setup", "io_submit"]   # how full the disk is is looked at again; what is not read ahead is read when it is wanted
+ONE_ERROR = {"io_getevents": ["EINTR"]}         # the kernel fails it with no other
 SETTINGS = {"snapshotIntervalSeconds": 1, "snapshotLogBytes": 1 << 20, "mappedFileSizeCommitLog": 5 << 20, "logLevel": "info", "transactionTimeOut": 600000}
 
 
@@ -99,19 +100,29 @@ def send(address, who, seconds, acknowledged, refused):
         pass
 
 
-def load(server, who, seconds):
+def held(server):
+    with Connection(server.address, timeout=30) as c:
+        records = [r for q in range(QUEUES) for r in c.drain("Reader", TOPIC, q)]
+    expect(all(r.body.endswith(b"|" + BODY) for r in records), "a message has another body than was sent")
+    return collections.Counter(r.body[:-len(BODY)] for r in records)
+
+
+def read_old(server, owed, unread):
+    """Reads what the lives before this one stored, past the ring."""
+    try:
+        unread += [name.decode() for name in set(owed) - set(held(server))][:3]
+    except (Failed, RuntimeError, Lost, OSError) as e:
+        unread.append(str(e) or type(e).__name__)
+
+
+def load(server, who, seconds, others=()):
     acknowledged, refused = [[], []], []
-    threads = [threading.Thread(target=send, args=(server.address, f"{who}-{i}", seconds, acknowledged[i], refused)) for i in range(2)]
+    threads = [*others] + [threading.Thread(target=send, args=(server.address, f"{who}-{i}", seconds, acknowledged[i], refused)) for i in range(2)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
     return acknowledged[0] + acknowledged[1], refused
-
-
-def held(server):
-    with Connection(server.address, timeout=30) as c:
-        return collections.Counter(r.body[:r.body.index(b"|") + 1] for q in range(QUEUES) for r in c.drain("Reader", TOPIC, q))
 
 
 def prepare(program, folder, flush):
@@ -137,12 +148,12 @@ def copy(base, folder, program, flush, **attributes):
     return server
 
 
-def live(server, seconds):
-    """One life under the fault: what was acknowledged, what was refused, how it ended (None: it was killed by us)."""
-    acknowledged, refused = [], []
+def live(server, owed, seconds):
+    """One life under the fault: what was acknowledged, what was refused, what could not be read, how it ended (None: it was killed by us)."""
+    acknowledged, refused, unread = [], [], []
     try:
         server.start()
-        acknowledged, refused = load(server, "traced", seconds)
+        acknowledged, refused = load(server, "traced", seconds, [threading.Thread(target=read_old, args=(server, owed, unread))])
         deadline = time.monotonic() + 0.3
         while server.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -151,13 +162,13 @@ def live(server, seconds):
     finally:
         ended = server.process.poll()
         server.kill()
-    return acknowledged, refused, ended
+    return acknowledged, refused, unread, ended
 
 
-def count(base, folder, program, flush, call):
+def count(base, owed, folder, program, flush, call):
     """How many of these calls the loader makes before the program is at the store, and how many then the busiest thread."""
     server = copy(base, folder, program, flush, call=call if call in DIRECTORY else f"{call},openat")
-    live(server, 1.1)
+    live(server, owed, 1.1)
     threads, before, at_store = collections.Counter(), 0, call in DIRECTORY
     for line in server.trace_lines():
         found = re.match(r"(\d+) +(\w+)\(", line)
@@ -173,17 +184,21 @@ def fault_case(base, owed, folder, program, flush, call, error, before, when):
     inject = f"error={error}:when={before + when}" + ("+2" if error == "EINTR" else "")
     server = copy(base, folder, program, flush, call=call, inject=inject)
     try:
-        acknowledged, refused, ended = live(server, 0.7 if error == "EINTR" else 1.1)
+        acknowledged, refused, unread, ended = live(server, owed, 0.7 if error == "EINTR" else 1.1)
         struck = sum("(INJECTED)" in line for line in server.trace_lines())
         with open(server.log, errors="replace") as f:
             said = f.read()
         if struck == 0:
             return None
+        expect(not any("another body" in text for text in unread), "a message was read with another body than was sent")
         expect(ended is None or 0 <= ended < 128, f"the program ended with {ended}")
         if error == "EINTR" and call not in UNINTERRUPTED:
             expect(ended is None, f"it ended with {ended}")
             expect(acknowledged and not refused, f"{len(acknowledged)} sends were acknowledged; refused: {refused[:1]}")
             expect("Interrupted" not in said, "it was noticed")
+            expect(not unread, f"old messages could not be read: {unread}")
+        elif error in SAYS and call == "pread64" and unread:
+            pass  # a read for a consumer: the consumer is told
         elif error in SAYS and call not in SILENT:
             expect(SAYS[error] in said, "it said nothing")
         if error == "EIO" and call in ("pwritev", "fdatasync") and "store.poisoned" in said:
@@ -217,6 +232,8 @@ def wanted_faults(calls, number):
     for call in calls:
         n = number[call]
         yield call, "EINTR", [1, 2] if call in FILES else [1]
+        if call in ONE_ERROR:
+            continue
         yield call, "EIO", sorted({1, 2, max(1, n // 2), max(1, n * 4 // 5)})
         if call in NO_SPACE:
             yield call, "ENOSPC", sorted({1, max(1, n // 2)})
@@ -243,7 +260,7 @@ def main():
             for flush in (options.flush,) if options.flush else ("SYNC_FLUSH", "ASYNC_FLUSH"):
                 base = os.path.join(work, flush)
                 owed = prepare(program, base, flush)
-                counted = dict(zip(calls, pool.map(lambda c: count(base, os.path.join(work, f"count-{c}-{flush}"), program, flush, c), calls)))
+                counted = dict(zip(calls, pool.map(lambda c: count(base, owed, os.path.join(work, f"count-{c}-{flush}"), program, flush, c), calls)))
                 for call, error, whens in wanted_faults(calls, {c: n for c, (_, n) in counted.items()}):
                     if options.error and error != options.error:
                         continue
