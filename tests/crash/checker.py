@@ -12,7 +12,7 @@ STORED_MAYBE = (10, 11, 12)
 SHUTTING_DOWN, FAILED_DISK = 14, 1
 
 Violation = collections.namedtuple("Violation", "rule life text")
-Seen = collections.namedtuple("Seen", "id body props store_ms position at_ms life")
+Seen = collections.namedtuple("Seen", "id body props store_ms position at_ms life attempts")
 Verdict = collections.namedtuple("Verdict", "kind how code sent_ms done_ms life remark")  # code None: not known whether it had an effect
 
 
@@ -66,7 +66,7 @@ class History:
     def saw(self, record, at_ms, life, final=False):
         """A record came in a pull: its offset must hold what it ever held."""
         identity = record.body.split(b"|", 1)[0].decode(errors="replace")
-        seen = Seen(identity, hash(record.body), record.properties, record.store_ms, record.position, at_ms, life)
+        seen = Seen(identity, hash(record.body), record.properties, record.store_ms, record.position, at_ms, life, record.reconsume)
         place = record.topic, record.queue, record.offset
         first = self.reads.get(place)
         self.read_count += 1
@@ -74,7 +74,7 @@ class History:
             self.reads[place] = seen._replace(props=hash(frozenset(record.properties.items())))
         else:
             now = seen._replace(props=hash(frozenset(record.properties.items())))
-            differ = [f for f in ("id", "body", "props", "store_ms", "position") if getattr(first, f) != getattr(now, f)]
+            differ = [f for f in ("id", "body", "props", "store_ms", "position", "attempts") if getattr(first, f) != getattr(now, f)]
             if differ:
                 self.violations.append(Violation("C3", life, f"{record.topic}/{record.queue} offset {record.offset} held {first.id} in life {first.life} and "
                                                  f"holds {now.id} in life {life}: different {', '.join(differ)}"))
@@ -192,6 +192,8 @@ def check_copies(m, copies, violated):
                      f"{m.id} was sent back ({where}) {len(backs)} times, {done} acknowledged, and the {prefix} topic holds it {len(here)} times")
         for topic, _, offset, seen in here:
             check_content(m, seen, violated, f"{m.id} in {topic} at offset {offset}", REMOVED)
+            if where == "retry" and seen.attempts != 1:
+                violated("C11", m.life, f"{m.id} in {topic} at offset {offset} was sent back once, and counts {seen.attempts} deliveries before this one")
             if where == "retry" and backs:
                 check_due(m, min(b[0] for b in backs), 1000, seen, violated, f"the retry of {m.id}")
 

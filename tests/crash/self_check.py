@@ -59,7 +59,7 @@ class Story:
 
     def put(self, topic, queue, m, store_ms=None, props=None):
         held = self.queues.setdefault((topic, queue), [])
-        held.append((record(topic, queue, len(held), m, store_ms or self.now, props), m))
+        held.append((record(topic, queue, len(held), m, store_ms or self.now, props, int(topic == RETRY)), m))
         return len(held) - 1
 
     def read(self, life, final=False):
@@ -307,6 +307,13 @@ def commit_time_of_a_plain_message(s):
 def early_retry(s):
     r, m = s.queues[RETRY, 0][0]
     s.queues[RETRY, 0][0] = r._replace(store_ms=m.backs[0][0] + 999), m
+    s.renumber(RETRY, 0)
+
+
+@fault("C11")
+def retry_that_is_not_counted(s):
+    r, m = s.queues[RETRY, 0][0]
+    s.queues[RETRY, 0][0] = r._replace(reconsume=0), m
     s.renumber(RETRY, 0)
 
 

@@ -26,7 +26,7 @@ Record = collections.namedtuple("Record", "topic queue offset position store_ms 
 
 class History(checker.History):
     def saw(self, record, at_ms, life, final=False):
-        seen = checker.Seen(record.body, record.crc, record.properties, record.store_ms, record.position, at_ms, life)
+        seen = checker.Seen(record.body, record.crc, record.properties, record.store_ms, record.position, at_ms, life, 0)  # no retries in this world
         place = record.topic, record.queue, record.offset
         first = self.reads.setdefault(place, seen)
         self.read_count += 1
