@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <new>
 #include <span>
 
 #include "wire/remoting/json_text.h"
@@ -33,7 +32,6 @@ void JsonHeaderSketch::add_field(std::string_view text, const ExtField& field, s
   const auto inside = [text](std::string_view part) { return part.data() >= text.data() && part.data() <= text.data() + text.size(); };
   if (!inside(field.key)) fits_ = false;  // escapes in a key: nobody writes them
   add({begin, end, HeaderMember::Ext}, {static_cast<std::size_t>(field.key.data() - text.data()), field.key.size(), !inside(field.value)});
-  ++fields_used_;
 }
 
 void JsonHeaderSketch::add(const Place& place, const Field& field) {
@@ -70,14 +68,10 @@ class JsonHeaderSketch::Reading {
  public:
   Reading(const JsonHeaderSketch& sketch, std::string_view text, TextArena& arena, Header& header)
       : sketch_(sketch), text_(text), arena_(arena), header_(header) {}
+  ~Reading() {}
 
   bool run() {
     header_ = sketch_.header_;
-    const std::size_t n = sketch_.fields_used_;
-    if (n != 0) {
-      fields_ = reinterpret_cast<ExtField*>(arena_.reserve(n * sizeof(ExtField)));
-      arena_.commit(n * sizeof(ExtField));
-    }
     for (std::size_t next = 0;;) {
       const std::size_t different = find_difference();
       for (; next < sketch_.values_used_ && sketch_.values_[next].stop <= different; ++next) {
@@ -88,7 +82,7 @@ class JsonHeaderSketch::Reading {
       ++next;
     }
     if (here() != text_.size()) return false;
-    if (sketch_.has_ext_) header_.ext = ExtFields(std::span<const ExtField>(fields_, fields_filled_));
+    if (sketch_.has_ext_) header_.ext = ExtFields(to_arena());
     return true;
   }
 
@@ -132,7 +126,16 @@ class JsonHeaderSketch::Reading {
     return cursor.ok() ? cursor.at() : 0;
   }
   void add(const Value& value, std::string_view read) {
-    ::new (fields_ + fields_filled_++) ExtField{view(value.key_begin + shift_, value.key_bytes), read};
+    fields_[filled_++] = {view(value.key_begin + shift_, value.key_bytes), read};
+  }
+  /// Only now: a text that is none of this sketch's takes no memory.
+  std::span<const ExtField> to_arena() {
+    if (filled_ == 0) return {};
+    const std::size_t bytes = filled_ * sizeof(ExtField);
+    char* const room = arena_.reserve(bytes);
+    std::memcpy(room, fields_, bytes);
+    arena_.commit(bytes);
+    return {reinterpret_cast<const ExtField*>(room), filled_};
   }
   /// Bytes that are known to be there: they were compared.
   std::string_view view(std::size_t begin, std::size_t bytes) const { return {text_.data() + begin, bytes}; }
@@ -141,8 +144,10 @@ class JsonHeaderSketch::Reading {
   const std::string_view text_;
   TextArena& arena_;
   Header& header_;
-  ExtField* fields_ = nullptr;
-  std::size_t fields_filled_ = 0;
+  union {
+    ExtField fields_[kValuesMax];  // the first filled_ of them
+  };
+  std::size_t filled_ = 0;
   std::size_t at_ = 0;
   std::size_t shift_ = 0;
 };

@@ -39,7 +39,6 @@ class JsonHeaderSketch {
     usable_ = false;
     fits_ = true;
     values_used_ = 0;
-    fields_used_ = 0;
   }
   /// The value in [begin, end) of the text.
   void add_member(HeaderMember member, std::size_t begin, std::size_t end) { add({begin, end, member}, {}); }
@@ -78,7 +77,6 @@ class JsonHeaderSketch {
   bool has_ext_ = false;
   std::size_t text_bytes_ = 0;
   std::size_t values_used_ = 0;
-  std::size_t fields_used_ = 0;
   Header header_;  // without views
   std::array<Value, kValuesMax> values_;
   std::array<char, kTextMax> text_;
