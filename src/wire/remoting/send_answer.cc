@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "wire/remoting/header.h"
 #include "wire/remoting/json_text.h"
 
 namespace halfmoon::wire {
@@ -35,6 +36,23 @@ class Front {
     to_ = std::to_chars(to_, to_ + kDigitsMax, value).ptr;
     return *this;
   }
+  template <std::integral T>
+  Front& be(T value) {
+    store_be(to_, value);
+    to_ += sizeof value;
+    return *this;
+  }
+  /// A field of the binary header.
+  template <std::size_t N>
+  Front& field(const char (&key)[N], std::string_view value) {
+    return be(static_cast<std::int16_t>(N - 1)).literal(key).be(static_cast<std::int32_t>(value.size())).text(value);
+  }
+  template <std::size_t N, std::integral T>
+  Front& number_field(const char (&key)[N], T value) {
+    char digits[kDigitsMax];
+    return field(key, {digits, static_cast<std::size_t>(std::to_chars(digits, digits + kDigitsMax, value).ptr - digits)});
+  }
+  char* end() const { return to_; }
   std::size_t size() const { return static_cast<std::size_t>(to_ - begin_); }
 
  private:
@@ -48,9 +66,28 @@ bool plain(std::string_view text) {
 }
 
 bool in_one_go(const FrameStart& start, const SendAnswer& answer) {
-  return start.type == SerializeType::Json && start.remark.empty() &&
-         answer.message_ids.size() + answer.transaction_id.size() + answer.region.size() <= kTextsMax && plain(answer.transaction_id) &&
-         plain(answer.region) && plain(answer.message_ids);
+  if (!start.remark.empty() || answer.message_ids.size() + answer.transaction_id.size() + answer.region.size() > kTextsMax) return false;
+  return start.type == SerializeType::Binary || (plain(answer.transaction_id) && plain(answer.region) && plain(answer.message_ids));
+}
+
+void write_json(Front& header, const FrameStart& start, const SendAnswer& answer) {
+  static_assert(kOurVersion == 479, "the version stands in a literal here");
+  header.literal(R"({"code":)").number(start.code).literal(R"(,"flag":)").number(start.flag).literal(R"(,"language":"JAVA","opaque":)").number(start.opaque);
+  header.literal(R"(,"version":479,"extFields":{"msgId":")").text(answer.message_ids);
+  header.literal(R"(","queueId":")").number(answer.queue_id).literal(R"(","queueOffset":")").number(answer.queue_offset);
+  header.literal(R"(","transactionId":")").text(answer.transaction_id).literal(R"(","MSG_REGION":")").text(answer.region);
+  if (answer.trace_on) header.literal(R"(","TRACE_ON":"true"}})");
+  else header.literal(R"(","TRACE_ON":"false"}})");
+}
+
+void write_binary(Front& header, const FrameStart& start, const SendAnswer& answer) {
+  header.be(static_cast<std::int16_t>(start.code)).be(static_cast<std::uint8_t>(Language::Java)).be(static_cast<std::int16_t>(kOurVersion));
+  header.be(start.opaque).be(start.flag).be(std::int32_t{0});  // no remark
+  char* const ext_bytes = header.end();
+  header.be(std::int32_t{0});
+  header.field("msgId", answer.message_ids).number_field("queueId", answer.queue_id).number_field("queueOffset", answer.queue_offset);
+  header.field("transactionId", answer.transaction_id).field("MSG_REGION", answer.region).field("TRACE_ON", answer.trace_on ? "true" : "false");
+  store_be(ext_bytes, static_cast<std::int32_t>(header.end() - ext_bytes) - 4);
 }
 
 }  // namespace
@@ -66,18 +103,13 @@ void append_send_answer(std::string& out, const FrameStart& start, const SendAns
     frame.boolean("TRACE_ON", answer.trace_on);
     return frame.finish();
   }
-  static_assert(kOurVersion == 479, "the version stands in a literal here");
   char frame[kAroundMax + kTextsMax];
   constexpr std::size_t kWords = 8;
   Front header(frame + kWords);
-  header.literal(R"({"code":)").number(start.code).literal(R"(,"flag":)").number(start.flag).literal(R"(,"language":"JAVA","opaque":)").number(start.opaque);
-  header.literal(R"(,"version":479,"extFields":{"msgId":")").text(answer.message_ids);
-  header.literal(R"(","queueId":")").number(answer.queue_id).literal(R"(","queueOffset":")").number(answer.queue_offset);
-  header.literal(R"(","transactionId":")").text(answer.transaction_id).literal(R"(","MSG_REGION":")").text(answer.region);
-  if (answer.trace_on) header.literal(R"(","TRACE_ON":"true"}})");
-  else header.literal(R"(","TRACE_ON":"false"}})");
+  if (start.type == SerializeType::Json) write_json(header, start, answer);
+  else write_binary(header, start, answer);
   store_be(frame, static_cast<std::uint32_t>(header.size() + 4));
-  store_be(frame + 4, static_cast<std::uint32_t>(header.size()));  // the first byte: JSON
+  store_be(frame + 4, static_cast<std::uint32_t>(start.type) << 24 | static_cast<std::uint32_t>(header.size()));
   out.append(frame, kWords + header.size());
 }
 

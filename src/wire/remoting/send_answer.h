@@ -20,8 +20,8 @@ struct SendAnswer {
   bool trace_on = true;
 };
 
-/// Appends the frame of a successful send's answer. The frame that is written most: with the JSON header it is put together in one go, with
-/// the same bytes as FrameWriter's.
+/// Appends the frame of a successful send's answer. The frame that is written most: it is put together in one go, with the same bytes as
+/// FrameWriter's.
 void append_send_answer(std::string& out, const FrameStart& start, const SendAnswer& answer);
 
 }  // namespace halfmoon::wire
