@@ -254,6 +254,7 @@ class TransactionOperations {
 struct Extent {
   std::int64_t position = 0;
   std::int64_t queue_offset = 0;
+  bool operator==(const Extent&) const = default;
 };
 
 struct PullRequest {

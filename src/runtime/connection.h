@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/inline_function.h"
+#include "runtime/shared_bytes.h"
 
 namespace halfmoon::runtime {
 
@@ -51,6 +52,8 @@ class Connection {
   /// Shard thread only. Append answers here; they leave in one write at the end of the shard's turn. Appending from outside on_data (a
   /// long poll answered in another session's turn) is fine as well: the call itself marks the connection.
   virtual std::string& out() = 0;
+  /// Shard thread only: these bytes leave behind what out() holds now.
+  virtual void send_shared(std::shared_ptr<const SharedBytes> bytes) { bytes->append_to(out()); }
   /// Shard thread only: whole frames that out() holds may leave before the end of the turn; they do if they are many bytes. For large answers: one
   /// buffer, still in the processor's cache, then serves all connections of the turn.
   virtual void send_early() {}

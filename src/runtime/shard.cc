@@ -2,6 +2,7 @@
 #include "runtime/shard.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -25,6 +26,14 @@ constexpr std::int64_t kMemoryLookMs = 20;        // while connections wait for 
 
 std::atomic<std::uint64_t> next_connection_id{1};
 thread_local const void* current_shard = nullptr;
+
+/// send() can be told not to raise SIGPIPE, sendfile() cannot.
+void refuse_broken_pipes() {
+  sigset_t broken_pipe;
+  sigemptyset(&broken_pipe);
+  sigaddset(&broken_pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
+}
 
 /// The counters as their one writer, the shard's thread, keeps them; copied out at the end of a turn.
 struct SharedCounters {
@@ -88,6 +97,7 @@ struct Shard::Impl final : ShardSide {
   // ---- life
   void run() {
     current_shard = this;
+    refuse_broken_pipes();
     while (!stopping_.load(std::memory_order_acquire)) {
       // What was read at the very end of a turn has still to be made safe and answered: then nothing waits.
       const bool idle = mailbox_is_empty() && to_flush_.empty() && !read_at_end_;

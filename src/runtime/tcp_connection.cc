@@ -19,7 +19,6 @@ namespace {
 constexpr std::size_t kGrowBytes = 1 << 20;      // at most so much memory ahead of the bytes that have come
 constexpr std::size_t kLeastRoom = 64 << 10;
 constexpr std::size_t kEarlyBytes = 128 << 10;   // unsent that leave before the end of a turn
-constexpr std::size_t kCompactBytes = 1 << 20;   // sent bytes in front of out_ above which it is moved up
 constexpr std::size_t kModestBytes = 64 << 10;   // unsent, or read at once, while all connections together hold too much
 constexpr std::int64_t kShortGraceMs = 5000;     // then: time for a frame that has begun
 constexpr std::byte kTlsHandshake{0x16};
@@ -65,14 +64,20 @@ bool TcpConnection::open(Reactor& reactor) {
 std::string& TcpConnection::out() {
   if (state_ == State::Lingering || state_ == State::Closed || peer_hears_nothing_) {
     out_.clear();  // leads nowhere
-    return out_;
+    return out_.text();
   }
-  if (out_.empty() && out_.capacity() <= sizeof(std::string)) out_ = shard_.take_out_buffer();
+  if (out_.needs_buffer()) out_.take_buffer(shard_.take_out_buffer());
   if (!flush_asked_) {
     flush_asked_ = true;
     shard_.flush_later(*this);
   }
-  return out_;
+  return out_.text();
+}
+
+void TcpConnection::send_shared(std::shared_ptr<const SharedBytes> bytes) {
+  (void)out();
+  const bool leads_nowhere = state_ == State::Lingering || state_ == State::Closed || peer_hears_nothing_;
+  if (!leads_nowhere) out_.append(std::move(bytes));
 }
 
 void TcpConnection::close() {
@@ -256,9 +261,8 @@ void TcpConnection::on_writable() {
 }
 
 ssize_t TcpConnection::send_some() {
-  const ssize_t n = ::send(watch_->fd(), out_.data() + sent_, unsent(), MSG_NOSIGNAL);
+  const ssize_t n = out_.send(watch_->fd());
   if (n > 0) {
-    sent_ += static_cast<std::size_t>(n);
     last_active_ms_ = shard_.mono_ms();
     ++shard_.tally().sends;
     shard_.tally().bytes_out += n;
@@ -270,9 +274,7 @@ void TcpConnection::send_early() {
   if (state_ != State::Open || write_waiting_ || peer_hears_nothing_ || unsent() < kEarlyBytes) return;
   (void)send_some();  // flush(), at the end of the turn, meets any error again
   if (unsent() > 0) return;
-  sent_ = 0;
-  out_.clear();
-  shard_.give_out_buffer(std::exchange(out_, {}));
+  shard_.give_out_buffer(out_.give_buffer());
 }
 
 void TcpConnection::flush() {
@@ -282,9 +284,7 @@ void TcpConnection::flush() {
     if (send_some() < 0 && !would_block(errno)) hear_out();
   }
   if (unsent() == 0) {
-    sent_ = 0;
-    out_.clear();
-    shard_.give_out_buffer(std::exchange(out_, {}));
+    shard_.give_out_buffer(out_.give_buffer());
     if (state_ == State::Closing) return end_session();
   } else {
     if (unsent() > shard_.options().out_max_bytes) {
@@ -294,10 +294,7 @@ void TcpConnection::flush() {
                   {{"remote", remote_.text()}, {"unsent_bytes", unsent()}, {"not_logged_since_last", left_out}, {"cure", "the client asks for more than it reads; it will reconnect"}});
       return abort();
     }
-    if (sent_ >= kCompactBytes && sent_ >= out_.size() / 2) {
-      out_.erase(0, sent_);
-      sent_ = 0;
-    }
+    out_.compact();
     if (!write_waiting_) {
       write_waiting_ = true;
       watch_->wait_writable(shared_from_this());
@@ -316,7 +313,6 @@ void TcpConnection::flush() {
 void TcpConnection::hear_out() {
   peer_hears_nothing_ = true;
   out_.clear();
-  sent_ = 0;
 }
 
 // ------------------------------------------------------------------------------------------------------------------ the end
@@ -343,8 +339,7 @@ void TcpConnection::abort() {
   if (session) session->on_closed();
   watch_.reset();
   in_.keep({});
-  out_ = {};
-  sent_ = 0;
+  (void)out_.give_buffer();
   account();
   entrance_->admission->leave(remote_.ip);
   shard_.remove(*this);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "runtime/entrance.h"
+#include "runtime/out_queue.h"
 #include "runtime/reactor.h"
 #include "runtime/receive_buffer.h"
 #include "runtime/shard.h"
@@ -48,6 +49,7 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   const SocketAddress& remote() const override { return remote_; }
   const SocketAddress& local() const override { return local_; }
   std::string& out() override;
+  void send_shared(std::shared_ptr<const SharedBytes> bytes) override;
   void send_early() override;
   void close() override;
   bool full() const override;
@@ -90,7 +92,7 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   /// One send() of what waits; its result.
   ssize_t send_some();
   void end_session();
-  std::size_t unsent() const { return out_.size() - sent_; }
+  std::size_t unsent() const { return out_.unsent(); }
 
   ShardSide& shard_;
   const std::uint64_t id_;
@@ -101,8 +103,7 @@ class TcpConnection final : public Connection, public Watcher, public std::enabl
   std::unique_ptr<Session> session_;
   ReceiveBuffer in_;                 // the beginning of a frame whose rest has not come
   std::size_t wanted_ = 0;           // no use in asking the session before in_ has so many
-  std::string out_;
-  std::size_t sent_ = 0;             // bytes of out_ that have left
+  OutQueue out_;
   std::int64_t last_active_ms_ = 0;
   std::int64_t frame_began_ms_ = 0;  // when in_ got its first bytes; 0: it holds none
   std::int64_t accounted_ = 0;       // bytes of the budget that are ours

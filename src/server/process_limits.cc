@@ -8,7 +8,7 @@
 namespace halfmoon::server {
 namespace {
 
-constexpr std::int64_t kReserved = 128;       // segments, snapshots, timers, standard streams
+constexpr std::int64_t kReserved = 192;       // segments, snapshots, answers that groups share, timers, standard streams
 constexpr std::int64_t kLeast = 256;
 constexpr std::int64_t kComfortable = 4096;
 

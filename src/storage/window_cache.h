@@ -16,7 +16,7 @@ namespace halfmoon::storage {
 
 /// What readers of old records have in memory: pieces of the segment files (windows), shared by all readers of a log, so that the queues of a topic,
 /// which lie interleaved, and the groups that are at about the same place cost one read of the disk, not one each. Files are read past the page cache where
-/// that can be: copying out of it, and filling it, took two thirds of a reader's time.
+/// that can be: filling it and copying out of it took half of a reader's time.
 ///
 /// Whoever reads on is read ahead for: each window is twice its predecessor, 64 KiB to 1 MiB, and when one is first looked into the disk begins on the next
 /// ones. A jump begins anew. At most kWindows are kept; the one that was not used for longest goes. Any thread.

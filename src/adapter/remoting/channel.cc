@@ -48,10 +48,13 @@ Channel::Channel(Context& context, std::shared_ptr<runtime::Connection> connecti
   }
 }
 
-broker::MessageReader& Channel::reader() {
-  if (!reader_) reader_ = &context_.reader_of_this_thread();
-  return *reader_;
+PullTools& Channel::pull_tools() {
+  if (!pull_tools_) pull_tools_ = &context_.pull_tools();
+  return *pull_tools_;
 }
+
+broker::MessageReader& Channel::reader() { return *pull_tools().reader; }
+SharedBodies& Channel::shared_bodies() { return pull_tools().bodies; }
 
 void Channel::end_turn() {
   in_turn_ = false;

@@ -18,7 +18,9 @@
 namespace halfmoon::adapter {
 
 struct Context;
+struct PullTools;
 class Channel;
+class SharedBodies;
 
 /// The right to answer one request, once or never (one-way). Used on the connection's own thread, or inside the core's monitor on whichever
 /// thread is there: then the answer is posted. Small, because a core's Reply holds it in 48 bytes.
@@ -84,6 +86,9 @@ class Channel {
   wire::Language language() const { return language_; }
   void set_language(wire::Language language) { language_ = language; }
   broker::MessageReader& reader();
+  SharedBodies& shared_bodies();
+  /// These leave behind what out() holds now.
+  void send_shared(std::shared_ptr<const runtime::SharedBytes> bytes) { connection_->send_shared(std::move(bytes)); }   // not if gone
   /// Between these two, answers to pulls are kept and rendered by the second, because reading bodies inside the core would make all
   /// other connections wait.
   void begin_turn() { in_turn_ = true; }
@@ -94,6 +99,7 @@ class Channel {
 
  private:
   struct FinishedPull;
+  PullTools& pull_tools();
   void write_pull(FinishedPull& pull);
   struct FinishedPull {
     Ticket ticket;
@@ -107,7 +113,7 @@ class Channel {
   model::HostAddress born_host_, store_host_;
   std::string broker_address_, remote_text_;
   wire::Language language_ = wire::Language::Other;
-  broker::MessageReader* reader_ = nullptr;   // the thread's
+  PullTools* pull_tools_ = nullptr;   // the thread's
   bool in_turn_ = false;
   std::vector<FinishedPull> finished_pulls_;
 };

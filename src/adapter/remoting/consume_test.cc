@@ -56,6 +56,22 @@ TEST_F(ConsumeTest, FoundMessagesAreTheBody) {
                                                             {"groupSysFlag", "0"}}));
 }
 
+TEST_F(ConsumeTest, GroupsThatFollowTheSameQueueShareTheBody) {
+  broker.pull_result = found();
+  broker.reader.images[100] = std::string(20'000, 'm');
+  const std::string body = broker.reader.images[100] + "<200>";
+  for (int group = 0; group < 4; ++group) {
+    Client client = connect();
+    const Answer answer = client.ask(11, pull_fields(2));
+    EXPECT_EQ(answer.ext.at("nextBeginOffset"), "7");
+    EXPECT_TRUE(answer.body == body) << group;
+    EXPECT_EQ(client.ask(9999, {}).code, 3);  // what comes behind it is a frame of its own
+    if (group == 1) broker.reader.images[100] = "read no more";
+  }
+  broker.pull_result->extents.pop_back();
+  EXPECT_EQ(connect().ask(11, pull_fields(2)).body, "read no more");
+}
+
 TEST_F(ConsumeTest, EmptyHandedPullsSayWhy) {
   Client client = connect();
   const auto outcome = [&](broker::PullStatus status, std::int64_t next, std::int64_t min, std::int64_t max) {

@@ -13,10 +13,17 @@
 #include "adapter/remoting/event_limiter.h"
 #include "adapter/remoting/options.h"
 #include "adapter/remoting/probe.h"
+#include "adapter/remoting/shared_bodies.h"
 #include "nameserver/api.h"
 #include "runtime/monitor.h"
 
 namespace halfmoon::adapter {
+
+/// What a thread needs to answer pulls, for all its connections: what it keeps in memory is the thread's, not each connection's.
+struct PullTools {
+  std::unique_ptr<broker::MessageReader> reader;
+  SharedBodies bodies;
+};
 
 /// What all sessions share. `options` and `ports` do not change once there are sessions; everything else is touched inside the
 /// monitor only.
@@ -34,17 +41,17 @@ struct Context {
   EventLimiter bad_input_events;
   std::atomic<std::int64_t> busy_pulls{0};   // refused because memory was short; written by I/O threads outside the monitor
 
-  /// Reads messages for all connections of the calling thread: what it keeps in memory is the thread's, not each connection's. Outside the monitor as well.
-  broker::MessageReader& reader_of_this_thread() {
-    const std::lock_guard lock(readers_mutex_);
-    auto& reader = readers_[std::this_thread::get_id()];
-    if (!reader) reader = ports->readers.make_reader();
-    return *reader;
+  /// The calling thread's. Outside the monitor as well.
+  PullTools& pull_tools() {
+    const std::lock_guard lock(pull_tools_mutex_);
+    auto& tools = pull_tools_[std::this_thread::get_id()];
+    if (!tools) tools = std::make_unique<PullTools>(PullTools{.reader = ports->readers.make_reader(), .bodies = {}});
+    return *tools;
   }
 
  private:
-  std::mutex readers_mutex_;
-  std::unordered_map<std::thread::id, std::unique_ptr<broker::MessageReader>> readers_;
+  std::mutex pull_tools_mutex_;
+  std::unordered_map<std::thread::id, std::unique_ptr<PullTools>> pull_tools_;
 };
 
 }  // namespace halfmoon::adapter

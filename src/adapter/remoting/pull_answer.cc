@@ -2,6 +2,9 @@
 #include "adapter/remoting/pull_answer.h"
 
 #include <span>
+#include <string_view>
+
+#include "adapter/remoting/context.h"
 
 namespace halfmoon::adapter {
 namespace {
@@ -42,11 +45,19 @@ Written write_frame(const Ticket& ticket, const broker::PullResult& result, Verd
   frame.number("topicSysFlag", result.topic_sys_flag);
   frame.number("groupSysFlag", result.group_sys_flag);
   frame.begin_body();
+  SharedBodies& shared = ticket.channel().shared_bodies();
+  if (auto body = shared.find(extents)) {
+    frame.finish(body->size());
+    ticket.channel().send_shared(std::move(body));
+    return {extents.size(), {}};
+  }
+  const std::size_t begin = out.size();
   for (std::size_t i = 0; i < extents.size(); ++i) {
     // An unfinished frame is cut off by its destructor.
     if (auto status = ticket.channel().reader().render(extents[i], out); !status.ok()) return {i, std::move(status).error()};
   }
   frame.finish();
+  shared.made(extents, std::string_view(out).substr(begin));
   return {extents.size(), {}};
 }
 
