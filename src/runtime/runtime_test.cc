@@ -457,6 +457,7 @@ TEST_F(RuntimeTest, RequestsWaitUntilTheAnswersBeforeThemAreRead) {
   std::string requests;
   for (int i = 0; i < 64; ++i) requests += frame("grow 1000000");
   ASSERT_TRUE(greedy.send(requests));   // one read, 64 MB of answers
+  ASSERT_TRUE(eventually([&] { return echo_.frames > 0; }));
   std::this_thread::sleep_for(100ms);
   EXPECT_LT(echo_.frames, 20) << "it had all of them, and did not take them";
   EXPECT_EQ(connections(), 1);
