@@ -128,8 +128,8 @@ def load(server, who, seconds, others=()):
 def prepare(program, folder, flush):
     """A store that was used and killed, and what it owes."""
     server = Server(program, folder, flushDiskType=flush, **SETTINGS)
-    server.start()
     try:
+        server.start()
         with Connection(server.address, timeout=30) as c:
             c.create_topic(TOPIC, QUEUES)
         acknowledged, refused = load(server, "before", 2)
@@ -204,8 +204,8 @@ def fault_case(base, owed, folder, program, flush, call, error, before, when):
         if error == "EIO" and call in ("pwritev", "fdatasync") and "store.poisoned" in said:
             expect(ended == 74, f"a poisoned store, and the program ended with {ended}")
         plain = Server(program, os.path.join(folder, "again"), storePathRootDir=server.settings["storePathRootDir"], flushDiskType=flush, **SETTINGS)
-        plain.start()
         try:
+            plain.start()
             found = held(plain)
         finally:
             plain.kill()
