@@ -29,6 +29,7 @@ const char* name_of(BenchScenario scenario) {
     case BenchScenario::Connections: return "connections";
     case BenchScenario::Start: return "start";
     case BenchScenario::Idle: return "idle";
+    case BenchScenario::Disk: return "disk";
     case BenchScenario::Ceiling: return "ceiling";
     case BenchScenario::Compare: return "compare";
   }
@@ -57,6 +58,7 @@ std::string extra_setting(const BenchOptions& o) {
 
 std::string setting_of(const BenchOptions& o) {
   if (o.scenario == BenchScenario::Idle) return rounded(o.idle_s) + " s";
+  if (o.scenario == BenchScenario::Disk) return "writes of " + std::to_string(o.body_bytes) + " bytes in whole blocks of 4 KiB, each synced, one after the other";
   if (o.scenario == BenchScenario::Start) {
     std::string out = "exec to first acknowledged send:";
     for (const std::string& part : o.command) out += ' ' + part;
@@ -115,6 +117,7 @@ Status measure_into(Meter& meter, const BenchOptions& options) {
     case BenchScenario::Connections: return run_connections(options, meter);
     case BenchScenario::Start: return run_start(options, meter);
     case BenchScenario::Idle: return run_idle(options, meter);
+    case BenchScenario::Disk: return run_disk(options, meter);
     case BenchScenario::Ceiling: {
       HM_TRY(const std::unique_ptr<StandIn>, stand_in, StandIn::start({}));
       BenchOptions own = options;

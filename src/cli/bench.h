@@ -26,6 +26,7 @@ enum class BenchScenario : std::uint8_t {
   Connections,  // many connections that only send a heartbeat, some that send messages
   Start,    // a broker's command to its first acknowledged send
   Idle,     // a broker that nobody asks anything: memory, CPU
+  Disk,     // no broker: a durable write, as a broker with SYNC_FLUSH makes it
   Ceiling,  // Send against a thread of our own that answers at once: what the generator itself can do
   Compare,  // no run: the ratios of two result files
 };
@@ -65,7 +66,7 @@ struct BenchOptions {
   std::uint32_t active = 0;                   // Connections only: how many of them send messages; 0: all
   double idle_s = 10;                         // Idle only
   std::vector<std::string> command;           // Start only: program and arguments; {} is a new folder
-  std::string scratch = ".";                  // Start only: where the new folders are made
+  std::string scratch = ".";                  // Start and Disk only: where the new folders are made
   SideLoadKind beside = SideLoadKind::None;   // Send only
   std::uint32_t beside_polls = 10'000;
   std::string cold_topic = "BenchCold";

@@ -115,6 +115,15 @@ void add_idle(CLI::App* sub, const Options& o) {
   sub->add_option("--json", o->json_file, "Write the result to this file as well");
 }
 
+void add_disk(CLI::App* sub, const Options& o) {
+  sub->add_option("-n,--writes", o->messages, "How many are measured")->capture_default_str();
+  sub->add_option("-s,--size", o->body_bytes, "Bytes of a write; rounded up to 4 KiB")->capture_default_str();
+  sub->add_option("--scratch", o->scratch, "On which disk: a new folder is made here, and removed again")->capture_default_str();
+  sub->add_option("--json", o->json_file, "Write the result to this file as well");
+  sub->footer("The latency of a durable write, without any broker: what SYNC_FLUSH cannot go below on this disk.\nExample:\n"
+              "  halfmoon bench disk --scratch /srv/mq");
+}
+
 void add_compare(CLI::App* sub, const Options& o) {
   sub->add_option("A", o->compare_a, "First result")->required();
   sub->add_option("B", o->compare_b, "Second result")->required();
@@ -142,6 +151,7 @@ constexpr Scenario kScenarios[] = {
     {"connections", BenchScenario::Connections, "Many connections, some of which send; memory of each", add_connections},
     {"start", BenchScenario::Start, "A broker's command to its first acknowledged send", add_start},
     {"idle", BenchScenario::Idle, "Memory and CPU of a broker that nobody asks anything", add_idle},
+    {"disk", BenchScenario::Disk, "A durable write of this disk, made as a broker makes it", add_disk},
     {"ceiling", BenchScenario::Ceiling, "What this load generator could do against a broker that costs nothing", add_load},
     {"compare", BenchScenario::Compare, "Compare two results that --json wrote", add_compare},
 };
@@ -155,6 +165,8 @@ void add_bench(CLI::App& app, std::function<int()>& action) {
     const Options o = std::make_shared<BenchOptions>();
     o->scenario = scenario.which;
     if (scenario.which == BenchScenario::Start) o->messages = 10;
+    if (scenario.which == BenchScenario::Disk) o->messages = 5000;
+    if (scenario.which == BenchScenario::Disk) o->body_bytes = 4096;
     if (scenario.which == BenchScenario::Topics) o->topics = 10'000;
     auto* sub = command->add_subcommand(scenario.name, scenario.help);
     scenario.add(sub, o);

@@ -30,6 +30,7 @@ Status run_topics(const BenchOptions& options, Meter& meter);
 Status run_connections(const BenchOptions& options, Meter& meter);
 Status run_start(const BenchOptions& options, Meter& meter);
 Status run_idle(const BenchOptions& options, Meter& meter);
+Status run_disk(const BenchOptions& options, Meter& meter);
 
 /// How many messages go before the measured ones.
 inline std::uint64_t warmup_of(const BenchOptions& options) { return options.warmup.value_or(options.messages / 10); }

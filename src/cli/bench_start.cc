@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "cli/bench_ask.h"
+#include "cli/bench_folder.h"
 #include "cli/bench_frames.h"
 #include "cli/bench_scenarios.h"
 
@@ -20,28 +21,6 @@ namespace {
 
 constexpr std::chrono::microseconds kTryAgain{200};
 constexpr std::chrono::seconds kStopMax{60};
-
-/// A folder that is gone with the object; or none.
-class Folder {
- public:
-  static Result<Folder> make(const std::string& under) {
-    std::string name = under + "/bench-start-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) return Error{ErrorCode::Io, "cannot make a folder under " + under + ": " + std::strerror(errno) + "; check --scratch"};
-    return Folder(std::move(name));
-  }
-  Folder() = default;
-  explicit Folder(std::string path) : path_(std::move(path)) {}
-  Folder(Folder&& other) noexcept : path_(std::move(other.path_)) { other.path_.clear(); }
-  Folder& operator=(Folder&&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 /// The broker's command, run in a process group of its own and without output; ended with the object.
 class Child {

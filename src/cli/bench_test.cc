@@ -126,6 +126,21 @@ TEST(Bench, TheCeilingNeedsNoBroker) {
   expect_measured(measure(options), 1000);
 }
 
+TEST(Bench, TheDiskNeedsNoBrokerAndLeavesNothingBehind) {
+  BenchOptions options;
+  options.scenario = BenchScenario::Disk;
+  options.port = 1;  // not asked
+  options.messages = 20;
+  options.scratch = ::testing::TempDir() + "bench-disk-" + std::to_string(getpid());
+  ASSERT_TRUE(std::filesystem::create_directory(options.scratch));
+  expect_measured(measure(options), 20);
+  EXPECT_TRUE(std::filesystem::is_empty(options.scratch));
+  std::filesystem::remove(options.scratch);
+  const Result<BenchResult> nowhere = measure(options);
+  ASSERT_FALSE(nowhere.ok());
+  EXPECT_NE(nowhere.error().text.find("check --scratch"), std::string::npos);
+}
+
 TEST(Bench, RefusalsAreCountedByCode) {
   const auto broker = stand_in({.refuse_every = 5});
   BenchOptions options = tiny(BenchScenario::Tx, *broker);
