@@ -43,6 +43,12 @@ class File {
   virtual Status write_at(std::int64_t at, Bytes bytes) = 0;
   /// The same for two pieces of memory that stand one behind the other in the file: one system call, no copying together.
   virtual Status write_at(std::int64_t at, Bytes first, Bytes second) = 0;
+  /// Begins what write_at does and does not wait for the disk: true if the write is under way now. Until it has ended, its bytes stay as they are, nothing else
+  /// is written to the file, and a sync says nothing of it. False: not possible here; nothing was done. One at a time a disk. Closing the file waits for it.
+  virtual Result<bool> begin_write(std::int64_t /*at*/, Bytes /*bytes*/) { return false; }
+  enum class Look : std::uint8_t { Now, Wait };
+  /// Whether the begun write has ended, as if write_at had returned; its error, once. Only while one is under way.
+  virtual Result<bool> write_ended(Look /*look*/) { return true; }
   /// Returns when the data written before is on stable storage (fdatasync).
   virtual Status sync() = 0;
   /// Makes the file `bytes` long with blocks allocated (fallocate), or fails with DiskFull and leaves it as it was.

@@ -13,6 +13,7 @@
 #include <span>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -53,6 +54,7 @@ class Store {
   std::unique_ptr<Log> log;
   std::unique_ptr<SnapshotStore> snapshots;
   bool snapshot_struck = false;   // a fault met the reading of one
+  Status in_turns{Done{}};        // what came of appending while a segment is prepared
 
   Status open() {
     log.reset();
@@ -273,6 +275,19 @@ Status roll(Store& store) {
   HM_TRY_STATUS(store.fill(2));
   return store.fill(3);
 }
+/// Between two looks of the thread that prepares a segment the log is appended to and flushed; the flusher begins the pieces.
+Status prepared_in_turns(Store& store) {
+  store.options.prepare_pause = [&store] { store.in_turns = store.append_and_flush(600); };
+  HM_TRY_STATUS(store.open());
+  return store.append_and_flush(100);
+}
+Status roll_in_turns(Store& store) {
+  store.in_turns = Done{};
+  HM_TRY_STATUS(store.log->prepare_next());
+  HM_TRY_STATUS(std::exchange(store.in_turns, Done{}));
+  HM_TRY_STATUS(store.fill(2));
+  return store.append_and_flush(100);
+}
 Status snapshots(Store& store) {
   for (int i = 0; i < 4; i++) {
     HM_TRY_STATUS(store.append_and_flush(200));
@@ -326,6 +341,7 @@ const Scenario kScenarios[] = {
     {"appending, ASYNC_FLUSH with a tail file", with_kept_safety, write_and_sync_later},
     {"segments roll", opened, roll},
     {"segments roll, with a tail file", with_kept_safety, roll},
+    {"a segment is zeroed while the log is written", prepared_in_turns, roll_in_turns},
     {"snapshots", opened, snapshots},
     {"a start after a crash", torn, start_and_snapshot},
     {"a start after the process was killed", killed, start},
@@ -361,6 +377,8 @@ const char* verb_of(const SimDisk::Visit& visit) {
     case Call::SyncDirectory: return "sync";
     case Call::List: return "list";
     case Call::Size: return "size";
+    case Call::BeginWrite: return "begin to write";
+    case Call::EndWrite: return "end a write of";
   }
   return "?";
 }
@@ -382,16 +400,16 @@ struct FaultKind {
   std::set<Call> calls;      // to which it can happen
   bool of_changes = false;   // not to an Open of what exists
 };
-const std::set<Call> kAnything = {Call::Open, Call::Read, Call::Write, Call::Sync, Call::Allocate, Call::Rename, Call::Remove, Call::SyncDirectory, Call::List, Call::Size};
+const std::set<Call> kAnything = {Call::Open, Call::Read, Call::Write, Call::Sync, Call::Allocate, Call::Rename, Call::Remove, Call::SyncDirectory, Call::List, Call::Size, Call::BeginWrite, Call::EndWrite};
 const FaultKind kFaults[] = {
     {"EIO", ErrorCode::Io, Repeat::Once, 0, kAnything},
     {"EIO for good", ErrorCode::Io, Repeat::Forever, 0, kAnything},
-    {"EIO in the middle", ErrorCode::Io, Repeat::Once, 700, {Call::Write}},
-    {"ENOSPC", ErrorCode::DiskFull, Repeat::Once, 0, {Call::Open, Call::Write, Call::Allocate, Call::Rename}},
-    {"ENOSPC in the middle", ErrorCode::DiskFull, Repeat::Forever, 700, {Call::Write}},
+    {"EIO in the middle", ErrorCode::Io, Repeat::Once, 700, {Call::Write, Call::EndWrite}},
+    {"ENOSPC", ErrorCode::DiskFull, Repeat::Once, 0, {Call::Open, Call::Write, Call::Allocate, Call::Rename, Call::BeginWrite, Call::EndWrite}},
+    {"ENOSPC in the middle", ErrorCode::DiskFull, Repeat::Forever, 700, {Call::Write, Call::EndWrite}},
 };
 // What can happen to a change besides: the machine stops in the middle of it, or after it and before it is durable.
-const FaultKind kStop{"the machine stops", ErrorCode::Io, Repeat::Forever, 0, {Call::Open, Call::Write, Call::Sync, Call::Allocate, Call::Rename, Call::Remove, Call::SyncDirectory}, true};
+const FaultKind kStop{"the machine stops", ErrorCode::Io, Repeat::Forever, 0, {Call::Open, Call::Write, Call::Sync, Call::Allocate, Call::Rename, Call::Remove, Call::SyncDirectory, Call::BeginWrite, Call::EndWrite}, true};
 const FaultKind kLost{"lost with the power", ErrorCode::Io, Repeat::Forever, 0, {Call::Open, Call::Rename, Call::Remove}, true};
 
 /// The calls of src/storage. Who adds one adds it here, and a scenario that makes it.
@@ -400,7 +418,8 @@ struct Site {
   Call call;
 };
 const Site kSites[] = {
-    {"allocate segment.tmp", Call::Allocate}, {"create segment.tmp", Call::Open}, {"create snapshot.tmp", Call::Open}, {"create tail", Call::Open},
+    {"allocate segment.tmp", Call::Allocate}, {"begin to write segment.tmp", Call::BeginWrite}, {"end a write of segment.tmp", Call::EndWrite},
+    {"create segment.tmp", Call::Open}, {"create snapshot.tmp", Call::Open}, {"create tail", Call::Open},
     {"create torn.tmp", Call::Open}, {"list directory", Call::List}, {"open segment", Call::Open}, {"open segment to write", Call::Open},
     {"open snapshot", Call::Open}, {"open tail", Call::Open}, {"read segment", Call::Read}, {"read segment header", Call::Read},
     {"read snapshot", Call::Read}, {"read tail", Call::Read}, {"remove segment", Call::Remove}, {"remove segment.tmp", Call::Remove},

@@ -101,6 +101,7 @@ Result<Position> Log::Impl::sync_written() {
   if (durable.load(std::memory_order_acquire) < end) {
     HM_TRY_STATUS(sync_segment(*segment));
     publish_durable(end);
+    zeroing.flushed();
   }
   if (poisoned.load(std::memory_order_acquire)) return poison_error();
   return durable.load(std::memory_order_acquire);

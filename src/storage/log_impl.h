@@ -20,6 +20,7 @@
 #include "storage/segment.h"
 #include "storage/tail_file.h"
 #include "storage/window_cache.h"
+#include "storage/zeroing.h"
 
 namespace halfmoon::storage {
 
@@ -93,6 +94,7 @@ struct Log::Impl {
     std::int64_t newest_bytes = 1;
     std::int64_t bytes = 1;                         // of what is prepared
   } preparation_of;
+  Zeroing zeroing;
 
   // ---- the readers'
   static constexpr std::size_t kOpenReadersMax = 64;
@@ -131,7 +133,7 @@ struct Log::Impl {
   std::size_t segments_begun_in_ring() const;
   enum class Pace : std::uint8_t { AtOnce, Gentle };  // Gentle: with options.prepare_pause, while that is fast enough
   Status prepare(std::int64_t bytes_min, Pace pace);
-  bool preparation_keeps_up(std::int64_t done) const;
+  std::int64_t zeros_wanted() const;
   std::atomic<bool> append_waits{false};   // for prepare_mutex, in roll
   Status activate(Segment& segment, Position previous_end);
   Result<std::unique_ptr<File>> open_writer(const Segment& segment);

@@ -68,21 +68,23 @@ Status Log::Impl::activate(Segment& segment, Position previous_end) {
   return segment.writer->sync();
 }
 
-/// Whether the next segment, of which so much is zeroed, will be ready when the newest is full: with an eighth of that to spare. One that is not makes
-/// the appends wait, longer than a disk that is a little busier.
-bool Log::Impl::preparation_keeps_up(std::int64_t done) const {
+/// How much of the next segment should be zeroed by now, so that it is ready when seven eighths of the newest are full: one that is not makes the appends
+/// wait, longer than a disk that is a little busier.
+std::int64_t Log::Impl::zeros_wanted() const {
   const Position appended = closed_end.load(std::memory_order_relaxed);
   const double used = static_cast<double>(appended - preparation_of.newest_first) / static_cast<double>(preparation_of.newest_bytes);
-  return static_cast<double>(done) / static_cast<double>(preparation_of.bytes) > used * 8 / 7;
+  return static_cast<std::int64_t>(static_cast<double>(preparation_of.bytes) * used * 8 / 7);
 }
 
 /// Prepares the segment behind the newest, if there is none yet, of the size whose turn it is, at least `bytes_min`.
 Status Log::Impl::prepare(std::int64_t bytes_min, Pace pace) {
   const std::lock_guard one_at_a_time(prepare_mutex);
-  SegmentPreparation preparation{.name = {}, .capacity = options.first_segment_bytes, .caching = kWriteCaching, .fill = fill(), .pause = {}};
+  SegmentPreparation preparation{.name = {}, .capacity = options.first_segment_bytes, .caching = kWriteCaching, .fill = fill(), .zero = {}};
   if (pace == Pace::Gentle && options.prepare_pause) {
-    preparation.pause = [this](std::int64_t done) {
-      if (!append_waits.load(std::memory_order_relaxed) && preparation_keeps_up(done)) options.prepare_pause();
+    preparation.zero = [this](File& file, std::int64_t bytes) {
+      return zeroing.fill(file, bytes, {.wanted = [this] { return zeros_wanted(); },
+                                        .hurry = [this] { return append_waits.load(std::memory_order_relaxed); },
+                                        .pause = options.prepare_pause});
     };
   }
   Position first = 0;

@@ -76,7 +76,7 @@ Result<bool> Log::Impl::begin_left_segment(const LeftTail& left, Replay& replay)
   HM_TRY_STATUS(settle_tail(replay));  // before the next one's header says where this one ended
   // Of several that had been made, opening the log kept the first.
   if (!prepared || prepared->capacity != header->capacity)
-    HM_TRY_STATUS(prepare_segment(disk, {.name = segment_name(first), .capacity = header->capacity, .caching = kWriteCaching, .fill = fill(), .pause = {}}));
+    HM_TRY_STATUS(prepare_segment(disk, {.name = segment_name(first), .capacity = header->capacity, .caching = kWriteCaching, .fill = fill(), .zero = {}}));
   auto segment = std::make_shared<Segment>(*header);
   HM_TRY_STATUS(activate(*segment, header->previous_end));
   segment->writer.reset();

@@ -99,7 +99,7 @@ struct Everything {
 void all_at_once(Safety safety) {
   Everything all;
   auto log = Log::open(all.disk, all.salts, {.safety = safety, .segment_bytes = 256 << 10, .first_segment_bytes = 64 << 10,
-                                              .ring_bytes = 64 << 10});
+                                              .ring_bytes = 64 << 10, .prepare_pause = [] { std::this_thread::yield(); }});
   ASSERT_TRUE(log.ok());
   all.log = std::move(log).value();
   ASSERT_TRUE(all.log->recover(0, [](const RecordView&, std::int64_t) -> Status { return Done{}; }).ok());

@@ -33,7 +33,7 @@ class PosixDisk : public Disk {
     if (access_ == Access::ReadOnly && mode != OpenMode::Read) {
       return Error{ErrorCode::Io, path_ + "/" + name + ": opened for writing in a directory that is only being looked at"};
     }
-    return open_posix_file({.directory = directory_.get(), .path = path_ + "/" + name, .name = name, .mode = mode, .caching = caching, .async = async_});
+    return open_posix_file({.directory = directory_.get(), .path = path_ + "/" + name, .name = name, .mode = mode, .caching = caching, .async = async_, .begun = begun_});
   }
 
   Result<OwnedFd> create_mappable(const std::string& name, std::int64_t bytes) override;
@@ -65,6 +65,7 @@ class PosixDisk : public Disk {
   const OwnedFd lock_;  // flock: the kernel lets go of it with the process, however that ends
   const Access access_;
   const std::shared_ptr<AsyncReads> async_ = AsyncReads::make();
+  const std::shared_ptr<BegunWrites> begun_ = std::make_shared<BegunWrites>();   // for the segment that is zeroed: nobody else begins one
 };
 
 /// All entries but . and .., sorted.

@@ -175,6 +175,57 @@ TEST_F(PosixDiskTest, AWriteThatTheSystemCutsShortGoesOnWhereItStopped) {
   EXPECT_EQ(content.substr(0, 6000), first + second.substr(0, 2000));
 }
 
+TEST_F(PosixDiskTest, ABegunWriteEndsWhileNobodyWaits) {
+  const auto disk = open();
+  AlignedBuffer bytes(1 << 20);
+  std::memset(bytes.data(), 'b', static_cast<std::size_t>(bytes.capacity()));
+  for (const bool wait : {false, true}) {
+    auto file = disk->open("file", OpenMode::CreateOrOpen, Caching::Direct);
+    ASSERT_TRUE(file.ok() && (*file)->allocate(4 << 20).ok());
+    const Result<bool> begun = (*file)->begin_write(1 << 20, bytes.first(bytes.capacity()));
+    ASSERT_TRUE(begun.ok());
+    if (!*begun) GTEST_SKIP() << "this system begins no writes";
+    for (bool ended = false; !ended;) {
+      const Result<bool> looked = (*file)->write_ended(wait ? File::Look::Wait : File::Look::Now);
+      ASSERT_TRUE(looked.ok()) << looked.error().text;
+      ended = *looked;
+    }
+    ASSERT_TRUE((*file)->sync().ok());
+    // Closing waits for one that is under way, and the next file can begin one.
+    ASSERT_TRUE((*file)->begin_write(3 << 20, bytes.first(4096)).ok());
+  }
+  auto file = disk->open("file", OpenMode::Read, Caching::Cached);
+  std::string content(4 << 20, '?');
+  ASSERT_EQ((*file)->read_at(0, std::as_writable_bytes(std::span(content))).value(), content.size());
+  EXPECT_EQ(content.substr(0, 1 << 20), std::string(1 << 20, '\0'));
+  EXPECT_EQ(content.substr(1 << 20, 1 << 20), std::string(1 << 20, 'b'));
+  EXPECT_EQ(content.substr(3 << 20, 4096), std::string(4096, 'b'));
+}
+
+TEST_F(PosixDiskTest, ABegunWriteThatFailsSaysSoWhenItIsLookedAt) {
+  const auto disk = open();
+  auto file = disk->open("file", OpenMode::CreateNew, Caching::Direct);
+  ASSERT_TRUE(file.ok());
+  AlignedBuffer bytes(1 << 20);
+  std::memset(bytes.data(), 'b', static_cast<std::size_t>(bytes.capacity()));
+  // A part is written, and only going on brings the error.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 16384;
+  auto* handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const Result<bool> begun = (*file)->begin_write(4096, bytes.first(1 << 20));
+  const Result<bool> ended = begun.ok() && *begun ? (*file)->write_ended(File::Look::Wait) : Result<bool>(false);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  if (begun.ok() && !*begun) GTEST_SKIP() << "this system begins no writes";
+  ASSERT_TRUE(begun.ok());
+  ASSERT_FALSE(ended.ok());
+  EXPECT_EQ(ended.error().text, store_ + "/file: write: File too large");
+  EXPECT_EQ((*file)->size().value(), 16384);
+}
+
 TEST_F(PosixDiskTest, TheLogOnARealDirectory) {
   for (const Safety safety : {Safety::Durable, Safety::Kept, Safety::Written}) {
     const LogOptions options{.safety = safety, .segment_bytes = 1 << 20, .first_segment_bytes = 256 << 10, .ring_bytes = 256 << 10};

@@ -6,17 +6,23 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 namespace halfmoon::storage {
 namespace {
 
 class PosixFile : public File {
  public:
-  PosixFile(OwnedFd fd, const PosixOpen& how, bool direct) : fd_(std::move(fd)), path_(how.path), direct_(direct), async_(how.async) {}
+  PosixFile(OwnedFd fd, const PosixOpen& how, bool direct) : fd_(std::move(fd)), path_(how.path), direct_(direct), async_(how.async), begun_(how.begun) {}
+  ~PosixFile() override {
+    if (under_way_) static_cast<void>(begun_->result(BegunWrites::Look::Wait));
+  }
 
   Result<std::size_t> read_at(std::int64_t at, MutableBytes out) override {
     std::size_t done = 0;
@@ -47,6 +53,27 @@ class PosixFile : public File {
       second = second.subspan(done - of_first);
     }
     return Done{};
+  }
+
+  Result<bool> begin_write(std::int64_t at, Bytes bytes) override {
+    if (!begun_ || !direct()) return false;   // through the page cache the kernel would wait
+    if (!begun_->begin({.fd = fd_.get(), .at = at, .bytes = bytes})) return false;
+    under_way_ = UnderWay{.at = at, .bytes = bytes};
+    return true;
+  }
+
+  Result<bool> write_ended(Look look) override {
+    const std::optional<std::int64_t> result = begun_->result(look == Look::Wait ? BegunWrites::Look::Wait : BegunWrites::Look::Now);
+    if (!result) return false;
+    const UnderWay write = *std::exchange(under_way_, std::nullopt);
+    if (*result < 0) {
+      errno = static_cast<int>(-*result);
+      if (!go_on()) return failed_call(path_, "write");
+    }
+    // What is left of a short one, or all of it where the file system takes no O_DIRECT after all.
+    const auto done = static_cast<std::size_t>(std::max<std::int64_t>(*result, 0));
+    HM_TRY_STATUS(write_at(write.at + static_cast<std::int64_t>(done), write.bytes.subspan(done)));
+    return true;
   }
 
   Status sync() override {
@@ -95,6 +122,12 @@ class PosixFile : public File {
   const std::string path_;
   std::atomic<bool> direct_;
   const std::shared_ptr<AsyncReads> async_;
+  const std::shared_ptr<BegunWrites> begun_;
+  struct UnderWay {
+    std::int64_t at = 0;
+    Bytes bytes;
+  };
+  std::optional<UnderWay> under_way_;   // the writing thread's
 };
 
 int flags_of(OpenMode mode) {

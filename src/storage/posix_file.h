@@ -6,6 +6,7 @@
 #include <string>
 
 #include "storage/async_reads.h"
+#include "storage/begun_writes.h"
 #include "storage/disk.h"
 #include "storage/owned_fd.h"
 
@@ -31,6 +32,7 @@ struct PosixOpen {
   OpenMode mode = OpenMode::Read;
   Caching caching = Caching::Cached;
   std::shared_ptr<AsyncReads> async = {};   // what its begin_read uses; null: reads at once
+  std::shared_ptr<BegunWrites> begun = nullptr;   // for begin_write; may be null
 };
 Result<std::unique_ptr<File>> open_posix_file(const PosixOpen& how);
 

@@ -18,12 +18,11 @@ constexpr std::string_view kSuffix = ".seg";
 
 std::uint32_t header_crc(Bytes block) { return crc32c(block.subspan(16)); }
 
-Status fill_with_zeros(File& file, std::int64_t bytes, const SegmentPreparation::Pause& pause) {
+Status fill_with_zeros(File& file, std::int64_t bytes) {
   AlignedBuffer zeros(std::min(kZeroPieceBytes, bytes));
   std::memset(zeros.data(), 0, static_cast<std::size_t>(zeros.capacity()));
   for (std::int64_t at = 0; at < bytes; at += zeros.capacity()) {
     HM_TRY_STATUS(file.write_at(at, zeros.first(std::min(zeros.capacity(), bytes - at))));
-    if (pause) pause(std::min(at + zeros.capacity(), bytes));
   }
   return Done{};
 }
@@ -90,7 +89,7 @@ Status prepare_segment(Disk& disk, const SegmentPreparation& preparation) {
   HM_TRY(auto, file, disk.open(temporary, OpenMode::CreateOrOpen, preparation.caching));
   Status made = [&]() -> Status {
     HM_TRY_STATUS(file->allocate(bytes));
-    if (preparation.fill == SegmentPreparation::Fill::Zeros) HM_TRY_STATUS(fill_with_zeros(*file, bytes, preparation.pause));
+    if (preparation.fill == SegmentPreparation::Fill::Zeros) HM_TRY_STATUS(preparation.zero ? preparation.zero(*file, bytes) : fill_with_zeros(*file, bytes));
     HM_TRY_STATUS(file->sync());
     return Done{};
   }();

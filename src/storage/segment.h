@@ -53,9 +53,8 @@ struct SegmentPreparation {
   /// Zeros: they are written, so that a later durable write waits for no metadata of the file system. Allocated: that is left out, at half the
   /// bytes written, where nobody waits for the writes.
   enum class Fill : std::uint8_t { Zeros, Allocated } fill = Fill::Zeros;
-  /// Called between pieces with the bytes that are zeroed; may be empty.
-  using Pause = std::function<void(std::int64_t done)>;
-  Pause pause = {};
+  /// Zeroes the first `bytes` of the file; empty: at once, by this thread.
+  std::function<Status(File& file, std::int64_t bytes)> zero = {};
 };
 Status prepare_segment(Disk& disk, const SegmentPreparation& preparation);
 

@@ -74,13 +74,6 @@ TEST(SegmentFormat, WhereNobodyWaitsForWritesTheZerosAreNotWritten) {
   EXPECT_EQ(disk.image().at(segment_name(0)), std::string(4096 + (3 << 20), '\0'));
 }
 
-TEST(SegmentFormat, PreparingPausesBetweenPieces) {
-  testkit::SimDisk disk;
-  int pauses = 0;
-  ASSERT_TRUE(prepare_segment(disk, {.name = segment_name(0), .capacity = 3 << 20, .caching = Caching::Direct, .pause = [&](std::int64_t) { pauses++; }}).ok());
-  EXPECT_EQ(pauses, 4);  // the header's 4 KiB reach into a fourth MiB
-}
-
 TEST(RecordFormat, SizesAreMultiplesOfEight) {
   EXPECT_EQ(record_bytes(0), 16);
   EXPECT_EQ(record_bytes(1), 24);

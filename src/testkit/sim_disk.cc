@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -32,6 +33,13 @@ struct SimDisk::Inode {
   std::set<std::int64_t> dirty;     // sectors that the next sync brings to the disk
   std::map<std::int64_t, std::string> previous;  // what sectors held before they were last written, if it is remembered
   std::set<std::int64_t> mistaken;  // sectors that look clean in the cache, but a failed sync did not bring to the disk
+  struct BegunWrite {
+    std::int64_t at = 0;
+    Bytes memory;                   // the caller's
+    std::vector<std::byte> bytes;   // what it held
+    int looks = 1;
+  };
+  std::optional<BegunWrite> begun;  // under way
   storage::OwnedFd memory;          // of a mapped file: its content lives here, and `cached` is a look at it
 
   bool mapped() const { return memory.get() >= 0; }
@@ -123,7 +131,7 @@ class SimDisk::Handle : public storage::File {
 
   Status write_at(std::int64_t at, Bytes first, Bytes second) override {
     const std::lock_guard lock(opened_.disk.mutex_);
-    HM_CHECK(opened_.writable);
+    HM_CHECK(opened_.writable && !opened_.inode->begun);
     check_alignment(at, first);
     check_alignment(at, second);
     std::int64_t done = 0;
@@ -139,6 +147,30 @@ class SimDisk::Handle : public storage::File {
     opened_.inode->write(at, first.first(of_first));
     opened_.inode->write(at + static_cast<std::int64_t>(first.size()), second.first(n - of_first));
     return status;
+  }
+
+  Result<bool> begin_write(std::int64_t at, Bytes bytes) override {
+    const std::lock_guard lock(opened_.disk.mutex_);
+    HM_CHECK(opened_.writable && !opened_.inode->begun);
+    check_alignment(at, bytes);
+    if (!opened_.direct || !opened_.disk.begun_writes_supported_) return false;
+    HM_TRY_STATUS(usable(Call::BeginWrite, true, nullptr, at));
+    opened_.inode->begun = Inode::BegunWrite{.at = at, .memory = bytes, .bytes = {bytes.begin(), bytes.end()}, .looks = opened_.disk.begun_write_looks_};
+    return true;
+  }
+
+  Result<bool> write_ended(Look look) override {
+    const std::lock_guard lock(opened_.disk.mutex_);
+    HM_CHECK(opened_.inode->begun);
+    if (look == Look::Now && --opened_.inode->begun->looks > 0) return false;
+    const Inode::BegunWrite write = *std::exchange(opened_.inode->begun, std::nullopt);
+    std::int64_t done = 0;
+    Status status = usable(Call::EndWrite, true, &done, write.at);
+    HM_CHECK(std::equal(write.bytes.begin(), write.bytes.end(), write.memory.begin()));   // the device reads them when it likes
+    const auto total = static_cast<std::int64_t>(write.bytes.size());
+    opened_.inode->write(write.at, Bytes(write.bytes).first(static_cast<std::size_t>(status.ok() ? total : std::min(done, total))));
+    if (!status.ok()) return std::move(status).error();
+    return true;
   }
 
   Status sync() override {
@@ -352,7 +384,10 @@ void SimDisk::remember_previous() {
   remembers_previous_ = true;
 }
 
+/// What the kernel had been given is written whole when the process is killed, and in any part when the power fails.
 void SimDisk::lose(Inode& inode, Loss loss, Random& random) {
+  if (const auto begun = std::exchange(inode.begun, std::nullopt); begun && loss != Loss::Everything) inode.write(begun->at, begun->bytes);
+  if (loss == Loss::Nothing) return;
   const bool some = loss == Loss::RandomSectors;
   if (inode.mapped()) {  // page by page: written back before the crash, or not
     inode.look();
@@ -384,7 +419,10 @@ void SimDisk::crash(Loss loss, Random& random) {
   const std::lock_guard lock(mutex_);
   generation_++;
   faults_.clear();
-  if (loss == Loss::Nothing) return;
+  if (loss == Loss::Nothing) {
+    for (const auto& [name, inode] : names_) lose(*inode, loss, random);
+    return;
+  }
   if (loss == Loss::RandomSectors) {
     for (const Change& change : unsynced_changes_) {
       if (random.next() % 2 == 0) continue;
@@ -402,6 +440,17 @@ void SimDisk::crash(Loss loss, Random& random) {
 void SimDisk::set_capacity(std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
   capacity_ = bytes;
+}
+
+void SimDisk::delay_begun_writes(int looks) {
+  const std::lock_guard lock(mutex_);
+  HM_CHECK(looks >= 1);
+  begun_write_looks_ = looks;
+}
+
+void SimDisk::support_begun_writes(bool supported) {
+  const std::lock_guard lock(mutex_);
+  begun_writes_supported_ = supported;
 }
 
 void SimDisk::support_mapping(bool supported) {

@@ -18,7 +18,8 @@
 namespace halfmoon::testkit {
 
 /// A data directory in memory that can lose what was not synced. Every 512-byte sector has a durable and a cached version;
-/// directory entries are tracked apart from the files and are durable after sync_directory() only. Deterministic: what a crash
+/// directory entries are tracked apart from the files and are durable after sync_directory() only. A begun write reaches the cache when its end is
+/// looked at (delay_begun_writes), or is left to the crash. Deterministic: what a crash
 /// keeps depends on the given Random alone. Of a mapped file any page may have been written at any time, unasked; before that it was zeros.
 /// Any thread may call it.
 ///
@@ -27,8 +28,8 @@ namespace halfmoon::testkit {
 ///   disk.crash(SimDisk::Loss::RandomSectors, random);          // handles are dead; open the log again on the same disk
 class SimDisk : public storage::Disk {
  public:
-  enum class Call : std::uint8_t { Open, Read, Write, Sync, Allocate, Rename, Remove, SyncDirectory, List, Size };
-  static constexpr std::size_t kCalls = 10;
+  enum class Call : std::uint8_t { Open, Read, Write, Sync, Allocate, Rename, Remove, SyncDirectory, List, Size, BeginWrite, EndWrite };
+  static constexpr std::size_t kCalls = 12;
   /// What a read that says it succeeded brings in place of the truth, in one sector of what it reads.
   enum class Lie : std::uint8_t {
     None,
@@ -84,6 +85,8 @@ class SimDisk : public storage::Disk {
   void crash(Loss loss, Random& random);
   void set_capacity(std::int64_t bytes);             // of the whole disk; allocate and growing writes beyond it: DiskFull
   void support_direct(bool supported);               // false: Direct opens fall back to Cached
+  void delay_begun_writes(int looks);                // a begun write ends at the looks-th look that does not wait; 1 unless set
+  void support_begun_writes(bool supported);         // false: none can be begun, as where the kernel refuses
   void support_mapping(bool supported);              // false: create_mappable fails, as on a file system that cannot
 
   // ---- looking and meddling
@@ -122,6 +125,8 @@ class SimDisk : public storage::Disk {
   std::int64_t generation_ = 0;                      // a crash makes older handles useless
   bool direct_supported_ = true;
   bool mapping_supported_ = true;
+  bool begun_writes_supported_ = true;
+  int begun_write_looks_ = 1;
   bool remembers_previous_ = false;
   Fault lie_;                                        // for the read that is being done; Lie::None: none
   std::function<void(const Visit&)> watcher_;
