@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "storage/posix_file.h"
 
 namespace halfmoon::storage {
 namespace {
@@ -34,7 +35,7 @@ class AsyncReads::Pending final : public PendingRead {
     command.aio_nbytes = out_.size();
     command.aio_offset = at_;
     iocb* commands[] = {&command};
-    under_way_ = ::syscall(SYS_io_submit, owner_->context_, 1, commands) == 1;
+    under_way_ = until_not_interrupted([&] { return ::syscall(SYS_io_submit, owner_->context_, 1, commands); }) == 1;
   }
 
   Result<std::size_t> wait() override {
@@ -69,7 +70,7 @@ AsyncReads::~AsyncReads() {
 
 bool AsyncReads::open() {
   std::call_once(opened_, [this] {
-    if (::syscall(SYS_io_setup, kReadsMax, &context_) != 0) context_ = 0;
+    if (until_not_interrupted([this] { return ::syscall(SYS_io_setup, kReadsMax, &context_); }) != 0) context_ = 0;
   });
   return context_ != 0;
 }

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "storage/posix_file.h"
 
 namespace halfmoon::storage {
 namespace {
@@ -31,7 +32,7 @@ BegunWrites::~BegunWrites() {
 
 bool BegunWrites::ready() {
   if (kernel_ != Kernel::NotAsked) return kernel_ == Kernel::Can;
-  const bool made = ::syscall(SYS_io_setup, 1, &context_) == 0;
+  const bool made = until_not_interrupted([this] { return ::syscall(SYS_io_setup, 1, &context_); }) == 0;
   kernel_ = made ? Kernel::Can : Kernel::Refuses;
   if (!made) {
     log_event(LogLevel::Info, "disk.no_asynchronous_writes", {{"error", std::strerror(errno)}, {"consequence", "segments are zeroed by a thread beside the writes of the log, which then take longer"}});
@@ -50,10 +51,7 @@ bool BegunWrites::begin(const Write& write) {
   control.aio_offset = write.at;
   iocb* const controls = &control;
   // Whatever it refuses now, an ordinary write meets again and names.
-  long begun = 0;
-  do begun = ::syscall(SYS_io_submit, context_, 1, &controls);
-  while (begun < 0 && errno == EINTR);
-  under_way_ = begun == 1;
+  under_way_ = until_not_interrupted([&] { return ::syscall(SYS_io_submit, context_, 1, &controls); }) == 1;
   return under_way_;
 }
 
