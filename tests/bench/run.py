@@ -97,6 +97,8 @@ def main():
         check("compare.py measures two brokers in turn", compared.returncode == 0 and len(rows) == 8 and all("-" not in row[3:5] for row in rows) and os.path.exists(os.path.join(out, "drain-other-0.json")),
               compared.stdout + compared.stderr)
         check_budget(program, work)
+        gaps = subprocess.run([sys.executable, os.path.join(ROOT, "bench", "gaps.py"), "--seconds", "0.3"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        check("gaps.py looks at every core", gaps.returncode == 0 and len(re.findall(r"^core \d+: \d+ gaps .*ms$", gaps.stdout, re.M)) == len(os.sched_getaffinity(0)), gaps.stdout + gaps.stderr)
     finally:
         server.kill()
         shutil.rmtree(work, ignore_errors=True)
