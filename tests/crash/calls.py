@@ -30,7 +30,7 @@ sys.dont_write_bytecode = True
 from remoting import OK, Connection, Lost, Server
 
 TOPIC, QUEUES, BODY = "Calls", 4, b"." * 6000
-FILES = ["pread64", "pwritev", "fdatasync", "fallocate", "io_setup", "io_submit", "io_getevents"]   # on files of the store; the last three read ahead
+FILES = ["pread64", "pwritev", "fdatasync", "fallocate", "io_setup", "io_submit", "io_getevents"]   # on files of the store; the last three read ahead, and zero the next segment
 DIRECTORY = ["openat", "newfstatat", "getdents64", "renameat", "unlinkat", "fsync", "fstatfs"]   # on names in it
 SYNCS = ["fdatasync", "fsync"]
 UNINTERRUPTED = SYNCS + ["getdents64"]     # a directory that is read is never interrupted; the C library hides the call

@@ -119,7 +119,7 @@ Result<Header> decode_header(SerializeType type, Bytes bytes, TextArena& arena);
 class JsonHeaderSketch;
 
 /// Reads headers as decode_header does, with the same results, and remembers the last few JSON headers of different shapes, so that one
-/// which looks like one of them costs a fifth. Owned by one I/O shard; about 16 KiB once it has read JSON.
+/// which looks like one of them costs less than half (docs/performance.md). Owned by one I/O shard; about 16 KiB once it has read JSON.
 class HeaderDecoder {
  public:
   HeaderDecoder();
