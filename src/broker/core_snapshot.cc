@@ -204,8 +204,8 @@ storage::SnapshotDraft Core::Impl::draft_snapshot() const {
 Status Core::Impl::decode_snapshot(const storage::LoadedSnapshot& snapshot) {
   Reader in(as_bytes(snapshot.payload));
   const auto corrupt = [&](const char* what) {
-    const std::size_t byte = storage::kSnapshotHeaderBytes + snapshot.payload.size() - in.left();
-    return Error{ErrorCode::Corrupt, storage::snapshot_name(snapshot.position) + ": before byte " + std::to_string(byte) + ": impossible " + what +
+    const std::size_t byte = snapshot.payload.size() - in.left();
+    return Error{ErrorCode::Corrupt, storage::snapshot_name(snapshot.position) + ": before byte " + std::to_string(byte) + " of its payload: impossible " + what +
                                          ", though the checksum is right; remove the file: an older snapshot, or the log alone, serves"};
   };
   const auto version = in.le<std::uint32_t>();

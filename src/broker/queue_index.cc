@@ -80,7 +80,10 @@ void QueueIndex::freeze(storage::SnapshotDraft& out) const {
     const std::int64_t begin = std::max(min_ - from, std::int64_t{0});
     const std::int64_t end = std::min(end_ - from, slots);
     from += slots;
-    if (begin < end) out.refer(owner, std::as_bytes(std::span(owner->entries + begin, static_cast<std::size_t>(end - begin))));
+    if (begin >= end) return;
+    const Bytes entries = std::as_bytes(std::span(owner->entries + begin, static_cast<std::size_t>(end - begin)));
+    if (entries.size() == sizeof(Page)) out.refer_lasting(owner, entries);
+    else out.refer(owner, entries);
   };
   for (const auto& page : pages_) piece(page, kPage);
   for (const auto& chunk : chunks_) piece(chunk, kChunk);

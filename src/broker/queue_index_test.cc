@@ -109,5 +109,37 @@ TEST(QueueIndex, AFrozenStateStaysAsItWasWhileTheQueueGoesOn) {
   }
 }
 
+// What a later snapshot has as well is written once; so it must be the same bytes at the same address then.
+TEST(QueueIndex, WholePagesLastFromOneSnapshotToTheNext) {
+  constexpr std::int64_t kPage = 4096;
+  const auto lasting = [](const QueueIndex& index) {
+    storage::SnapshotDraft draft(0);
+    index.freeze(draft);
+    std::vector<std::pair<const std::byte*, std::size_t>> pieces;
+    for (const auto& piece : draft.pieces())
+      if (piece.lasting) pieces.emplace_back(piece.bytes.data(), piece.bytes.size());
+    return pieces;
+  };
+  QueueIndex index;
+  std::int64_t end = 0;
+  const auto append_until = [&](std::int64_t n) {
+    for (; end < n; end++) index.append(entry(end));
+  };
+  append_until(kPage);
+  EXPECT_TRUE(lasting(index).empty()) << "it may still be in chunks";
+  append_until(3 * kPage + 5);
+  const auto first = lasting(index);
+  ASSERT_EQ(first.size(), 3U);
+  append_until(5 * kPage + 70);
+  const auto second = lasting(index);
+  ASSERT_EQ(second.size(), 5U);
+  EXPECT_TRUE(std::equal(first.begin(), first.end(), second.begin()));
+  for (const auto& [data, size] : second) EXPECT_EQ(size, kPage * sizeof(IndexEntry));
+  index.trim_below(entry(kPage + 1).position);   // of the second page a part is left, which is another piece after each trim
+  const auto trimmed = lasting(index);
+  ASSERT_EQ(trimmed.size(), 3U);
+  EXPECT_TRUE(std::equal(trimmed.begin(), trimmed.end(), second.begin() + 2));
+}
+
 }  // namespace
 }  // namespace halfmoon::broker

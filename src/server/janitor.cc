@@ -16,6 +16,7 @@ constexpr std::int64_t kPrepareAgainMs = 1000;     // after the disk was full
 constexpr std::int64_t kReleaseEveryMs = 10000;
 constexpr std::int64_t kDiskEveryMs = 1000;
 constexpr std::int64_t kDiskWarnEveryMs = 600000;
+constexpr storage::Position kNotAsked = std::numeric_limits<storage::Position>::max();
 
 }  // namespace
 
@@ -27,6 +28,7 @@ Janitor::~Janitor() { stop(); }
 
 void Janitor::start(storage::Position last_snapshot) {
   last_snapshot_ = snapshot_before_ = last_snapshot;
+  snapshot_at_.store(last_snapshot + log_before_snapshot(), std::memory_order_relaxed);
   snapshot_ms_ = release_ms_ = clock_.now().mono_ms;
   const std::int64_t every = settings_.durable() ? kTickMs : std::min(kTickMs, settings_.flush_interval_ms);
   worker_ = std::make_unique<runtime::Worker>("janitor", every, [this] { work(); });
@@ -38,8 +40,12 @@ void Janitor::stop() {
 }
 
 void Janitor::turn_ended() {
-  end_.store(store_.log->end(), std::memory_order_relaxed);
-  if (worker_ && !store_.log->next_is_ready() && wants_segment_.load(std::memory_order_relaxed)) worker_->kick();
+  const storage::Position end = store_.log->end();
+  end_.store(end, std::memory_order_relaxed);
+  if (!worker_) return;
+  const bool snapshot_due = end >= snapshot_at_.load(std::memory_order_relaxed);
+  if (snapshot_due) snapshot_at_.store(kNotAsked, std::memory_order_relaxed);
+  if (snapshot_due || (!store_.log->next_is_ready() && wants_segment_.load(std::memory_order_relaxed))) worker_->kick();
 }
 
 void Janitor::durable_moved() {
@@ -75,6 +81,11 @@ void Janitor::prepare_segment(Now now) {
 void Janitor::sync(Now now) {
   if (settings_.durable() || now.mono_ms < sync_ms_ + settings_.flush_interval_ms) return;
   sync_ms_ = now.mono_ms;
+  sync_all();
+}
+
+/// With ASYNC_FLUSH, where nobody else does it: what is closed becomes durable.
+void Janitor::sync_all() {
   if (store_.log->durable() >= store_.log->safe()) return;
   hooks_.write_out();
   if (const auto synced = store_.log->sync_written(); !synced.ok()) hooks_.poisoned(synced.error().text);
@@ -85,7 +96,8 @@ void Janitor::snapshot(Now now) {
     if (!snapshot_is_due(now)) return;
     pending_snapshot_ = draft();
     waits_for_.store(pending_snapshot_->position(), std::memory_order_relaxed);
-    hooks_.flush();
+    if (settings_.durable()) hooks_.flush();
+    else sync_all();
   }
   if (store_.log->durable() < pending_snapshot_->position()) return;
   // A large one takes seconds: what cannot wait so long is seen to in between.
@@ -101,15 +113,18 @@ void Janitor::snapshot(Now now) {
   if (!written.ok()) log_event(LogLevel::Warn, "snapshot.failed", {{"error", written.error().text}, {"consequence", "the next start replays more of the log"}});
   snapshot_ms_ = now.mono_ms;
   pending_snapshot_.reset();
+  snapshot_at_.store((written.ok() ? last_snapshot_ : end_.load(std::memory_order_relaxed)) + log_before_snapshot(), std::memory_order_relaxed);
 }
 
-/// Writing a snapshot costs as much as writing that many messages. So it waits for as much new log as it is large itself, even where that is more than
+/// Writing a snapshot costs as much as writing that many messages. So it waits for as much new log as was written for the last one, even where that is more than
 /// snapshotLogBytes, and an interval that is over calls for it only where the log has grown by an eighth of that.
 bool Janitor::snapshot_is_due(Now now) const {
   const storage::Position behind = end_.load(std::memory_order_relaxed) - last_snapshot_;
   const bool interval_over = now.mono_ms >= snapshot_ms_ + settings_.snapshot_interval_s * 1000;
-  return behind >= std::max(settings_.snapshot_bytes, last_snapshot_bytes_) || (interval_over && behind > last_snapshot_bytes_ / 8);
+  return behind >= log_before_snapshot() || (interval_over && behind > last_snapshot_bytes_ / 8);
 }
+
+std::int64_t Janitor::log_before_snapshot() const { return std::max(settings_.snapshot_bytes, last_snapshot_bytes_); }
 
 storage::SnapshotDraft Janitor::draft() {
   std::optional<storage::SnapshotDraft> drafted;
@@ -127,8 +142,8 @@ Status Janitor::write(const storage::SnapshotDraft& snapshot, const std::functio
   HM_TRY_STATUS(store_.snapshots->write(snapshot, pause));
   snapshot_before_ = last_snapshot_;
   last_snapshot_ = snapshot.position();
-  last_snapshot_bytes_ = static_cast<std::int64_t>(snapshot.bytes());
-  log_event(LogLevel::Debug, "snapshot.written", {{"position", last_snapshot_}, {"bytes", last_snapshot_bytes_}, {"paused_us", pause_us_}});
+  last_snapshot_bytes_ = static_cast<std::int64_t>(store_.snapshots->bytes_written());
+  log_event(LogLevel::Debug, "snapshot.written", {{"position", last_snapshot_}, {"bytes", snapshot.bytes()}, {"written_bytes", last_snapshot_bytes_}, {"paused_us", pause_us_}});
   return Done{};
 }
 

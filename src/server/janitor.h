@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -49,12 +50,14 @@ class Janitor {
   void work();
   void prepare_segment(Now now);
   void sync(Now now);
+  void sync_all();
   void snapshot(Now now);
   void release(Now now);
   void watch_disk(Now now);
   void warn_of_disk(Now now, const storage::Disk::Space& space);
   std::int64_t bytes_to_keep() const;
   bool snapshot_is_due(Now now) const;
+  std::int64_t log_before_snapshot() const;
   storage::SnapshotDraft draft();
   Status write(const storage::SnapshotDraft& snapshot, const std::function<void()>& pause);
 
@@ -67,11 +70,12 @@ class Janitor {
 
   std::atomic<storage::Position> end_{0};              // of the log, after the last turn
   std::atomic<storage::Position> waits_for_{storage::kNoPosition};   // durable end that a snapshot or a release waits for
+  std::atomic<storage::Position> snapshot_at_{std::numeric_limits<storage::Position>::max()};   // the end of the log at which the next one is due
   std::atomic<bool> wants_segment_{true};              // false while a failed preparation is not repeated yet
   std::optional<storage::SnapshotDraft> pending_snapshot_;
   std::optional<broker::Core::Release> pending_release_;
   storage::Position last_snapshot_ = 0, snapshot_before_ = 0;
-  std::int64_t last_snapshot_bytes_ = 0;               // what it came to
+  std::int64_t last_snapshot_bytes_ = 0;               // written for it
   std::int64_t pause_us_ = 0;                          // for so long the last draft kept everybody out of the core
   std::int64_t snapshot_ms_ = 0, prepare_again_ms_ = 0, release_ms_ = 0, disk_ms_ = 0, disk_warned_ms_ = 0, sync_ms_ = 0;
   DiskGauge gauge_;

@@ -45,7 +45,7 @@ const KnownKey kKeys[] = {
     {kStore, "diskSpaceWarningLevelRatio", &S::disk_full_percent, "%", "From this use of the disk on messages are refused (code 14), until it is 5 % less. Verdicts, offsets, deletions and consumers go on. 100: only when the file system has no space left.", "", 10, 100},
     {kStore, "diskSpaceEnoughBytes", &S::disk_enough_bytes, "bytes", "With so much free none of the three levels counts, whatever the percentage: 90 % of a large disk leaves plenty. 0 does not refuse anything before the disk is full.", "", 0},
     {kStore, "snapshotIntervalSeconds", &S::snapshot_interval_s, "s", "Longest time between snapshots of the tables, if the log has grown by at least an eighth of the last one's size.", "Shorter: a quicker start after a crash, more writing.", 1, 86400},
-    {kStore, "snapshotLogBytes", &S::snapshot_bytes, "bytes", "A snapshot is also written after so many bytes of log, or as many as the last one was large, if that is more.", "What a start after a crash has to replay, about 1 s for each GiB.", kMiB, 65536 * kMiB},
+    {kStore, "snapshotLogBytes", &S::snapshot_bytes, "bytes", "A snapshot is also written after so many bytes of log, or as many as were written for the last one, if that is more.", "What a start after a crash has to replay, about 2 s for each GiB.", kMiB, 65536 * kMiB},
 
     {kMessages, "autoCreateTopicEnable", &S::auto_create_topics, "true|false", "Sending to a topic that does not exist creates it.", "A typing error becomes a topic: turn it off in production."},
     {kMessages, "autoCreateSubscriptionGroup", &S::auto_create_groups, "true|false", "A consumer group that does not exist is created by its first heartbeat.", ""},

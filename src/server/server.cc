@@ -84,7 +84,8 @@ int run_server(const ServerRequest& request) {
   std::fputs(banner(loaded.settings, *started, request.program, start_ms).c_str(), stdout);
   std::fflush(stdout);
   log_event(LogLevel::Info, "server.ready", {{"version", kVersion}, {"name_server_port", started->name_server_port}, {"broker_port", started->broker_port},
-                                             {"io_threads", started->io_threads}, {"milliseconds", static_cast<std::int64_t>(start_ms)}});
+                                             {"io_threads", started->io_threads}, {"milliseconds", static_cast<std::int64_t>(start_ms)},
+                                             {"snapshot_milliseconds", started->recovered.snapshot_ms}, {"replay_milliseconds", started->recovered.replay_ms}});
   int signal_number = 0;
   sigwait(&ending, &signal_number);
   log_event(LogLevel::Info, "server.stopping", {{"signal", signal_number}});

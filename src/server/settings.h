@@ -41,7 +41,7 @@ struct Settings {
   std::int64_t disk_enough_bytes = 10LL << 30;
   bool delete_when_tight = false;
   std::int64_t snapshot_interval_s = 60;
-  std::int64_t snapshot_bytes = 64 << 20;
+  std::int64_t snapshot_bytes = 128 << 20;
   // ---- messages, topics, groups
   bool auto_create_topics = true;
   bool auto_create_groups = true;

@@ -69,6 +69,7 @@ Result<Store> Store::open(const Settings& settings, Random& random) {
 
 Result<Recovered> recover(Store& store, broker::Core& core) {
   Recovered recovered;
+  const auto began = std::chrono::steady_clock::now();
   // The log's end is not known yet. A snapshot's position was durable before it was written, so it never lies above it.
   HM_TRY(const auto, snapshot, store.snapshots->newest(std::numeric_limits<storage::Position>::max()));
   storage::Position from = store.log->first_position();
@@ -79,8 +80,12 @@ Result<Recovered> recover(Store& store, broker::Core& core) {
     return Error{ErrorCode::Corrupt, "no valid snapshot is there, and the log begins at position " + std::to_string(from) +
                                          ": what was decided before it is nowhere else. Nothing has been changed: restore a snapshot-* file from a copy"};
   }
+  const auto restored = std::chrono::steady_clock::now();
   HM_TRY(auto, report, store.log->recover(from, [&core](const storage::RecordView& record, std::int64_t wall_ms) { return core.replay(record, wall_ms); }));
   recovered.report = std::move(report);
+  const auto milliseconds = [](auto time) { return std::chrono::duration_cast<std::chrono::milliseconds>(time).count(); };
+  recovered.snapshot_ms = milliseconds(restored - began);
+  recovered.replay_ms = milliseconds(std::chrono::steady_clock::now() - restored);
   return recovered;
 }
 

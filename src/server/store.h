@@ -29,6 +29,8 @@ struct Store {
 struct Recovered {
   storage::RecoveryReport report;
   storage::Position snapshot = 0;   // 0: none was used
+  std::int64_t snapshot_ms = 0;     // to read it, and to make tables of it
+  std::int64_t replay_ms = 0;       // to replay the log behind it
 };
 
 /// Brings `core`, fresh, to where the log ends: the newest snapshot, then every record behind it. Errors: Corrupt, Io.

@@ -22,6 +22,7 @@
 #include "storage/segment.h"
 #include "storage/snapshot_store.h"
 #include "storage/tail_file.h"
+#include "testkit/lasting_pieces.h"
 #include "testkit/seeded_random.h"
 #include "testkit/sim_disk.h"
 
@@ -104,7 +105,7 @@ class Store {
   }
   Status snapshot() {
     const Position position = log->durable();
-    HM_TRY_STATUS(snapshots->write({.position = position, .payload = state_at(position)}));
+    HM_TRY_STATUS(snapshots->write(lasting_.draft({.position = position, .payload = state_at(position)})));
     snapshot_written_ = std::max(snapshot_written_, position);
     return Done{};
   }
@@ -152,7 +153,12 @@ class Store {
     std::int64_t batch = 0;
   };
 
-  static std::string state_at(Position position) { return "state at " + std::to_string(position) + std::string(9000, '.'); }
+  /// Its beginning is always the same, the rest another one each time.
+  static std::string state_at(Position position) {
+    std::string state;
+    while (state.size() < 12000) state += "line " + std::to_string(state.size()) + (state.size() < 8000 ? "\n" : " at " + std::to_string(position) + "\n");
+    return state;
+  }
   void note_safe() {
     handed_over_ = std::max(handed_over_, log->safe());
     durable_ = std::max(durable_, log->durable());
@@ -196,6 +202,7 @@ class Store {
     power_failed_ = false;
   }
 
+  testkit::LastingPieces lasting_{4096};
   std::vector<Owed> owed_;
   std::vector<std::pair<Position, std::string>> recovered_;
   std::int64_t batch_ = 0;
@@ -257,6 +264,22 @@ Status killed(Store& store) {
   return Done{};
 }
 
+/// Snapshots whose pieces are damaged in their first copy.
+Status damaged_pieces(Store& store) {
+  HM_TRY_STATUS(three_segments(store));
+  store.disk.corrupt(piece_file_name(0, PieceCopy::First), 100, "damaged");
+  store.crash(Loss::Nothing, 0);
+  return Done{};
+}
+/// Half of a pair of piece files is missing.
+Status lost_copy(Store& store) {
+  HM_TRY_STATUS(three_segments(store));
+  HM_TRY_STATUS(store.disk.remove(piece_file_name(0, PieceCopy::Second)));
+  HM_TRY_STATUS(store.disk.sync_directory());
+  store.crash(Loss::Nothing, 0);
+  return Done{};
+}
+
 Status append_and_flush(Store& store) {
   for (const std::size_t bytes : {100, 3000, 40}) HM_TRY_STATUS(store.append_and_flush(bytes));
   return Done{};
@@ -303,6 +326,12 @@ Status start_and_snapshot(Store& store) {
   HM_TRY_STATUS(start(store));
   return store.snapshot();
 }
+/// The second one is the last that names nothing of the files that were there.
+Status start_and_two_snapshots(Store& store) {
+  HM_TRY_STATUS(start_and_snapshot(store));
+  HM_TRY_STATUS(store.append_and_flush(100));
+  return store.snapshot();
+}
 Status start_with_sync_flush(Store& store) {
   store.options.safety = Safety::Durable;
   return start(store);
@@ -346,6 +375,8 @@ const Scenario kScenarios[] = {
     {"a start after a crash", torn, start_and_snapshot},
     {"a start after the process was killed", killed, start},
     {"such a start, now with SYNC_FLUSH", killed, start_with_sync_flush},
+    {"a start with damaged pieces", damaged_pieces, start_and_snapshot},
+    {"piece files are left and removed", lost_copy, start_and_two_snapshots},
     {"retention", three_segments, retention},
     {"old records are read", three_segments, read_old},
     {"a store is verified", three_segments, look},
@@ -362,6 +393,7 @@ const char* kind_of(std::string_view file) {
   if (file == kTailName) return "tail";
   if (file == "snapshot.tmp") return "snapshot.tmp";
   if (file.starts_with("snapshot-")) return "snapshot";
+  if (piece_file_number(file)) return file.ends_with(".copy") ? "pieces copy" : "pieces";
   return "other";
 }
 
@@ -428,6 +460,11 @@ const Site kSites[] = {
     {"size snapshot", Call::Size}, {"size tail", Call::Size}, {"sync directory", Call::SyncDirectory}, {"sync segment", Call::Sync},
     {"sync segment.tmp", Call::Sync}, {"sync snapshot.tmp", Call::Sync}, {"sync torn.tmp", Call::Sync}, {"write segment", Call::Write},
     {"write segment header", Call::Write}, {"write segment.tmp", Call::Write}, {"write snapshot.tmp", Call::Write}, {"write torn.tmp", Call::Write},
+    {"allocate pieces", Call::Allocate}, {"allocate pieces copy", Call::Allocate}, {"create pieces", Call::Open}, {"create pieces copy", Call::Open},
+    {"open pieces", Call::Open}, {"open pieces copy", Call::Open}, {"open pieces to write", Call::Open}, {"open pieces copy to write", Call::Open},
+    {"read pieces", Call::Read}, {"read pieces copy", Call::Read}, {"remove pieces", Call::Remove}, {"size pieces", Call::Size},
+    {"size pieces copy", Call::Size}, {"sync pieces", Call::Sync}, {"sync pieces copy", Call::Sync}, {"write pieces", Call::Write},
+    {"write pieces copy", Call::Write},
 };
 
 /// site -> fault -> how often it was struck.
@@ -489,7 +526,8 @@ void one_failure(const Scenario& scenario, Call call, std::int64_t k, const Faul
   store.disk.watch([&](const SimDisk::Visit& visit) {
     if (!visit.struck) return;
     coverage.struck(site_of(visit), kind.name);
-    if (std::string_view(kind_of(visit.file)) == "snapshot") store.snapshot_struck = true;
+    const std::string_view file = kind_of(visit.file);
+    if (file == "snapshot" || file == "pieces copy") store.snapshot_struck = true;   // a first copy that fails is no reason
   });
   store.disk.fail({.call = call, .nth = k, .code = kind.code, .bytes_done = kind.bytes_done, .repeat = kind.repeat});
   const Status ran = scenario.run(store);

@@ -125,10 +125,16 @@ Status verify_snapshots(Disk& disk, const SegmentCatalog& catalog, VerifyReport&
   for (const std::string& name : names) {
     const auto position = snapshot_position(name);
     if (!position) continue;
-    const Result<LoadedSnapshot> snapshot = read_snapshot(disk, name, catalog.active.empty() ? nullptr : &catalog.active.front().store_id);
+    const StoreId* const store = catalog.active.empty() ? nullptr : &catalog.active.front().store_id;
+    const Result<LoadedSnapshot> snapshot = read_snapshot(disk, name, store);
     std::string line = name + ": position " + std::to_string(*position) + ": ";
     if (!snapshot.ok()) line += snapshot.error().text;
     else line += *position > report.end && report.damage.empty() ? "valid, but the log ends before it" : "valid";
+    if (snapshot.ok()) {
+      const Result<LoadedSnapshot> by_second = read_snapshot(disk, name, store, PieceCopy::Second);
+      const std::size_t single = snapshot->pieces_from_other + (by_second.ok() ? by_second->pieces_from_other : 0);
+      if (single > 0 || !by_second.ok()) line += ", but " + std::to_string(single) + " of its pieces are whole in one of their two copies only";
+    }
     report.snapshots.push_back(std::move(line));
   }
   return Done{};

@@ -7,7 +7,8 @@
 
 #include "storage/log_fixture.h"
 #include "storage/segment.h"
-#include "storage/snapshot_store.h"
+#include "storage/snapshot_format.h"
+#include "testkit/lasting_pieces.h"
 #include "testkit/seeded_random.h"
 #include "testkit/sim_disk.h"
 
@@ -194,6 +195,25 @@ TEST(Inspect, KnowsTheEpochOfASegmentsHeader) {  // found by fuzzing: recovery r
   }
   EXPECT_FALSE(world.verify().damage.empty());
   EXPECT_FALSE(world.try_open().ok());
+}
+
+TEST(Inspect, TellsOfPiecesThatAreWholeInOneCopyOnly) {
+  Filled world;
+  const std::array<std::byte, 16> id = [&] {
+    const auto catalog = read_catalog(world.disk);
+    return catalog->active.front().store_id;
+  }();
+  testkit::LastingPieces lasting(100);
+  SnapshotStore store(world.disk, id);
+  ASSERT_TRUE(store.write(lasting.draft({.position = world.end - 8, .payload = std::string(100, 'a') + std::string(100, 'b') + "tables"})).ok());
+  ASSERT_TRUE(world.disk.remove(snapshot_name(world.end)).ok());
+  EXPECT_TRUE(world.verify().snapshots.at(0).ends_with(": valid"));
+  for (const PieceCopy copy : {PieceCopy::First, PieceCopy::Second}) {
+    const std::string name = piece_file_name(0, copy), sound = world.disk.content(name);
+    world.disk.corrupt(name, 150, "x");
+    EXPECT_TRUE(world.verify().snapshots.at(0).ends_with(": valid, but 1 of its pieces are whole in one of their two copies only"));
+    world.disk.corrupt(name, 0, sound);
+  }
 }
 
 }  // namespace

@@ -22,7 +22,12 @@ class SnapshotDraft {
   void refer(std::shared_ptr<const void> owner, Bytes bytes) {
     if (bytes.empty()) return;
     bytes_ += bytes.size();
-    pieces_.push_back({std::move(owner), bytes});
+    pieces_.push_back({.owner = std::move(owner), .bytes = bytes});
+  }
+  /// The same for what will be there in later drafts, too, at the same address and with the same owner: it is written once.
+  void refer_lasting(std::shared_ptr<const void> owner, Bytes bytes) {
+    refer(std::move(owner), bytes);
+    if (!bytes.empty()) pieces_.back().lasting = true;
   }
   void take(std::string text) {
     const auto owner = std::make_shared<const std::string>(std::move(text));
@@ -32,6 +37,7 @@ class SnapshotDraft {
   struct Piece {
     std::shared_ptr<const void> owner;
     Bytes bytes;
+    bool lasting = false;
   };
   Position position() const { return position_; }
   const std::vector<Piece>& pieces() const { return pieces_; }

@@ -2,26 +2,18 @@
 #include "storage/snapshot_store.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstring>
 #include <vector>
 
-#include "base/crc.h"
-#include "base/cursor.h"
 #include "base/log.h"
+#include "storage/paced_writer.h"
 #include "storage/second_reading.h"
 #include "storage/snapshot_format.h"
 
 namespace halfmoon::storage {
 namespace {
 
-constexpr std::string_view kPrefix = "snapshot-";
 constexpr std::string_view kTemporary = "snapshot.tmp";
-constexpr std::size_t kDigits = 20;
 constexpr std::size_t kKept = 2;
-constexpr std::size_t kWriteBytes = 1 << 20;
-constexpr std::size_t kReadBytes = 256 << 10;
-constexpr std::int64_t kSyncBytes = 8 << 20;
 
 Result<std::vector<std::string>> snapshots_on(Disk& disk) {
   HM_TRY(auto, names, disk.list());
@@ -37,80 +29,6 @@ SnapshotDraft draft_of(const Snapshot& snapshot) {
 
 }  // namespace
 
-std::string snapshot_name(Position position) {
-  std::string digits = std::to_string(position);
-  digits.insert(0, kDigits - std::min(kDigits, digits.size()), '0');
-  return std::string(kPrefix) + digits;
-}
-
-std::optional<Position> snapshot_position(std::string_view name) {
-  if (name.size() != kPrefix.size() + kDigits || !name.starts_with(kPrefix)) return std::nullopt;
-  Position position = 0;
-  const auto [end, error] = std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), position);
-  if (error != std::errc{} || end != name.data() + name.size() || position < 0) return std::nullopt;
-  return position;
-}
-
-std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, const SnapshotDraft& snapshot) {
-  std::string checked;
-  Writer writer(checked);
-  writer.text(as_text(store_id));
-  writer.le(snapshot.position());
-  writer.le(snapshot.bytes());
-  std::uint32_t crc = crc32c(as_bytes(checked));
-  for (const SnapshotDraft::Piece& piece : snapshot.pieces()) crc = crc32c(piece.bytes, crc);
-  std::string header(kSnapshotMagic);
-  Writer front(header);
-  front.le(kSnapshotVersion);
-  front.le(crc);
-  return header + checked;
-}
-
-std::string encode_snapshot_header(const std::array<std::byte, 16>& store_id, const Snapshot& snapshot) {
-  return encode_snapshot_header(store_id, draft_of(snapshot));
-}
-
-/// Reads `out.size()` bytes at `at`, and goes on with their checksum while they are in the processor's cache.
-Result<std::uint32_t> read_checked(File& file, std::int64_t at, MutableBytes out, std::uint32_t crc) {
-  for (std::size_t done = 0; done < out.size();) {
-    const MutableBytes piece = out.subspan(done, std::min(kReadBytes, out.size() - done));
-    HM_TRY(const std::size_t, got, file.read_at(at + static_cast<std::int64_t>(done), piece));
-    if (got != piece.size()) return Error{ErrorCode::Corrupt, "could not be read to its end"};
-    crc = crc32c(piece, crc);
-    done += got;
-  }
-  return crc;
-}
-
-Result<LoadedSnapshot> read_snapshot(Disk& disk, const std::string& name, const std::array<std::byte, 16>* store_id) {
-  const auto bad = [&name](const std::string& why) { return Error{ErrorCode::Corrupt, name + ": " + why}; };
-  HM_TRY(const auto, file, disk.open(name, OpenMode::Read, Caching::Cached));
-  HM_TRY(const std::int64_t, size, file->size());
-  if (size < static_cast<std::int64_t>(kSnapshotHeaderBytes)) return bad("shorter than its header");
-  std::array<std::byte, kSnapshotHeaderBytes> header{};
-  HM_TRY(const std::size_t, got, file->read_at(0, header));
-  if (got != header.size()) return bad("could not be read to its end");
-  Reader reader(header);
-  if (reader.text(kSnapshotMagic.size()) != kSnapshotMagic) return bad("not a snapshot");
-  if (const auto version = reader.le<std::uint32_t>(); version != kSnapshotVersion) {
-    return bad("format version " + std::to_string(version) + " is not known to this program");
-  }
-  const auto crc = reader.le<std::uint32_t>();
-  const std::string_view id = reader.text(16);
-  LoadedSnapshot snapshot{.position = reader.le<Position>(), .memory = nullptr, .payload = {}};
-  const auto length = reader.le<std::uint64_t>();
-  if (length != static_cast<std::uint64_t>(size) - header.size()) return bad("its length is wrong");
-  const auto memory = std::make_shared<const LargeMemory>(length);
-  const Result<std::uint32_t> computed = read_checked(*file, static_cast<std::int64_t>(header.size()), memory->bytes(), crc32c(Bytes(header).subspan(kSnapshotMagic.size() + 8)));
-  if (!computed.ok()) return computed.error().code == ErrorCode::Corrupt ? bad(computed.error().text) : computed.error();
-  if (*computed != crc) return bad("its checksum is wrong");
-  if (snapshot_name(snapshot.position) != name) return bad("its position differs from its name");
-  if (store_id && std::memcmp(id.data(), store_id->data(), id.size()) != 0) return bad("it belongs to another store");
-  snapshot.memory = memory;
-  snapshot.payload = as_text(memory->bytes());
-  return snapshot;
-}
-
 Snapshot joined(const SnapshotDraft& draft) {
   Snapshot snapshot{.position = draft.position(), .payload = {}};
   snapshot.payload.reserve(draft.bytes());
@@ -118,28 +36,52 @@ Snapshot joined(const SnapshotDraft& draft) {
   return snapshot;
 }
 
-/// Header and pieces, gathered to writes of about kWriteBytes. Synced now and then: what somebody waits for shall not find a long queue before it.
-Status SnapshotStore::write_out(File& file, const SnapshotDraft& snapshot, const std::function<void()>& pause) {
-  std::string gathered = encode_snapshot_header(store_id_, snapshot);
-  std::int64_t at = 0, unsynced = 0;
-  const auto hand_over = [&]() -> Status {
-    HM_TRY_STATUS(file.write_at(at, as_bytes(gathered)));
-    at += static_cast<std::int64_t>(gathered.size());
-    unsynced += static_cast<std::int64_t>(gathered.size());
-    gathered.clear();
-    return Done{};
-  };
+/// Where its lasting pieces stand; those that no earlier snapshot had are written first.
+Result<std::vector<PlacedPiece>> SnapshotStore::place_pieces(const SnapshotDraft& snapshot, const std::function<void()>& pause) {
+  std::vector<PlacedPiece> placed;
+  std::vector<Bytes> fresh;
+  std::vector<std::size_t> fresh_places;   // in `placed`
+  std::unordered_map<const std::byte*, Known> known;
+  std::uint64_t at = 0;
   for (const SnapshotDraft::Piece& piece : snapshot.pieces()) {
-    gathered.append(as_text(piece.bytes));
-    if (gathered.size() < kWriteBytes) continue;
-    HM_TRY_STATUS(hand_over());
-    if (pause) pause();
-    if (unsynced < kSyncBytes) continue;
-    HM_TRY_STATUS(file.sync());
-    unsynced = 0;
+    if (piece.lasting) {
+      const auto before = known_.find(piece.bytes.data());
+      const bool same = before != known_.end() && before->second.place.length == piece.bytes.size() && !before->second.owner.expired() &&
+                        !known.contains(piece.bytes.data());   // one that comes twice has two places
+      if (!same) {
+        fresh_places.push_back(placed.size());
+        fresh.push_back(piece.bytes);
+      }
+      placed.push_back({.payload_at = at, .place = same ? before->second.place : PiecePlace{}});
+      known[piece.bytes.data()] = {.owner = same ? before->second.owner : piece.owner, .place = placed.back().place};
+    }
+    at += piece.bytes.size();
   }
-  HM_TRY_STATUS(hand_over());
-  return file.sync();
+  HM_TRY(const auto, places, files_.append(fresh, pause));
+  for (std::size_t i = 0; i < fresh.size(); i++) {
+    placed[fresh_places[i]].place = known[fresh[i].data()].place = places[i];
+    bytes_written_ += 2 * places[i].length;
+  }
+  known_ = std::move(known);
+  return placed;
+}
+
+Status SnapshotStore::write_out(File& file, const SnapshotDraft& snapshot, std::span<const PlacedPiece> placed, const std::function<void()>& pause) {
+  PacedWriter writer(file, 0, pause);
+  const std::string head = encode_snapshot_head(store_id_, snapshot, placed);
+  HM_TRY_STATUS(writer.put(as_bytes(head)));
+  bytes_written_ += head.size();
+  for (const SnapshotDraft::Piece& piece : snapshot.pieces()) {
+    if (piece.lasting) continue;
+    HM_TRY_STATUS(writer.put(piece.bytes));
+    bytes_written_ += piece.bytes.size();
+  }
+  return writer.finish();
+}
+
+Status SnapshotStore::remember_failure(Status status) {
+  disk_failed_ = disk_failed_ || (!status.ok() && status.error().code == ErrorCode::Io);
+  return status;
 }
 
 Status SnapshotStore::write(const Snapshot& snapshot) {
@@ -147,30 +89,56 @@ Status SnapshotStore::write(const Snapshot& snapshot) {
 }
 
 Status SnapshotStore::write(const SnapshotDraft& snapshot, const std::function<void()>& pause) {
+  bytes_written_ = 0;
   const std::string temporary(kTemporary);
   HM_TRY(const auto, before, disk_.list());
   if (std::find(before.begin(), before.end(), temporary) != before.end()) HM_TRY_STATUS(disk_.remove(temporary));
+  auto placed = place_pieces(snapshot, pause);
+  if (!placed.ok()) return remember_failure(placed.error());
   {
     HM_TRY(const auto, file, disk_.open(temporary, OpenMode::CreateNew, Caching::Cached));
-    const Status wrote = write_out(*file, snapshot, pause);
+    const Status wrote = remember_failure(write_out(*file, snapshot, *placed, pause));
     if (!wrote.ok()) {
-      disk_failed_ = disk_failed_ || wrote.error().code == ErrorCode::Io;
       static_cast<void>(disk_.remove(temporary));  // gives the space back; the next write does it otherwise
       return wrote;
     }
   }
-  HM_TRY_STATUS(disk_.rename(temporary, snapshot_name(snapshot.position())));
-  if (const Status synced = disk_.sync_directory(); !synced.ok()) {
-    disk_failed_ = disk_failed_ || synced.error().code == ErrorCode::Io;
-    return synced;
-  }
+  const std::string name = snapshot_name(snapshot.position());
+  HM_TRY_STATUS(disk_.rename(temporary, name));
+  HM_TRY_STATUS(remember_failure(disk_.sync_directory()));
+  auto& files = files_of_[name];
+  files.clear();
+  for (const PlacedPiece& piece : *placed) files.insert(piece.place.file);
+  return remove_what_is_over();
+}
+
+/// All snapshots but the newest two, and the piece files that none of these names.
+Status SnapshotStore::remove_what_is_over() {
   HM_TRY(auto, names, snapshots_on(disk_));
   const auto was_skipped = [this](const std::string& name) { return std::find(skipped_.begin(), skipped_.end(), name) != skipped_.end(); };
   const auto skipped = std::stable_partition(names.begin(), names.end(), was_skipped);  // one that serves nobody must not stand in for one that does
   const std::size_t kept = std::min(kKept, static_cast<std::size_t>(names.end() - skipped));
   for (std::size_t i = 0; i + kept < names.size(); i++) HM_TRY_STATUS(disk_.remove(names[i]));
   skipped_.clear();
-  return Done{};
+  names.erase(names.begin(), names.end() - static_cast<std::ptrdiff_t>(kept));
+  std::erase_if(files_of_, [&](const auto& entry) { return std::find(names.begin(), names.end(), entry.first) == names.end(); });
+  std::set<std::uint32_t> used;
+  for (const std::string& name : names) {
+    if (!files_of_.contains(name)) {   // it is of an earlier life
+      const auto head = read_snapshot_head(disk_, name);
+      if (!head.ok()) return Done{};   // what it needs is not known: nothing goes
+      for (const PlacedPiece& piece : head->pieces) files_of_[name].insert(piece.place.file);
+    }
+    used.insert(files_of_[name].begin(), files_of_[name].end());
+  }
+  return files_.keep_only(used);
+}
+
+/// What the tables keep of a snapshot where it was read to need not be written again.
+void SnapshotStore::know_pieces_of(const LoadedSnapshot& snapshot) {
+  known_.clear();
+  if (!snapshot.memory->mapped()) return;   // then they copy it
+  for (const PlacedPiece& piece : snapshot.pieces) known_[snapshot.memory->bytes().data() + piece.payload_at] = {.owner = snapshot.memory, .place = piece.place};
 }
 
 Result<std::optional<LoadedSnapshot>> SnapshotStore::newest(Position end) {
@@ -186,7 +154,10 @@ Result<std::optional<LoadedSnapshot>> SnapshotStore::newest(Position end) {
       if (snapshot.ok() && first.code == ErrorCode::Corrupt) HM_TRY_STATUS(second.differed(*name, 0));
       else if (snapshot.ok()) log_event(LogLevel::Error, "snapshot.read_again", {{"file", *name}, {"error", first.text}, {"consequence", "the second time it could be read; look after the disk"}});
     }
-    if (snapshot.ok()) return std::optional(std::move(snapshot).value());
+    if (snapshot.ok()) {
+      know_pieces_of(*snapshot);
+      return std::optional(std::move(snapshot).value());
+    }
     const bool unreadable = snapshot.error().code != ErrorCode::Corrupt;
     log_event(unreadable ? LogLevel::Error : LogLevel::Warn, unreadable ? "snapshot.unreadable" : "snapshot.skipped",
               {{"file", *name}, {"error", snapshot.error().text}, {"consequence", "an older one, or the log alone, serves, if the log still begins early enough"}});

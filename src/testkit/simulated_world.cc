@@ -112,8 +112,8 @@ bool SimulatedWorld::open_once() {
   }
   log_ = std::move(*opened);
   core_ = std::make_unique<broker::Core>(*log_, random_, *this, *this, options_);
-  storage::SnapshotStore store(disk_, log_->store_id());
-  auto snapshot = store.newest(std::numeric_limits<Position>::max());
+  snapshots_ = std::make_unique<storage::SnapshotStore>(disk_, log_->store_id());
+  auto snapshot = snapshots_->newest(std::numeric_limits<Position>::max());
   if (!snapshot.ok()) return false;
   Position from = log_->first_position();
   recovered_from_ = storage::kNoPosition;
@@ -337,8 +337,7 @@ void SimulatedWorld::take_snapshot() {
     poisoned_ = true;
     return;
   }
-  storage::SnapshotStore store(disk_, log_->store_id());
-  if (!store.write(snapshot).ok()) return;
+  if (!snapshots_->write(lasting_.draft(snapshot)).ok()) return;
   snapshot_at_ = snapshot.position;
   tally(Tally::Snapshots);
   if (trace_) say("snapshot " + std::to_string(snapshot.position));

@@ -16,6 +16,7 @@
 #include "broker/core.h"
 #include "storage/log.h"
 #include "storage/snapshot_store.h"
+#include "testkit/lasting_pieces.h"
 #include "testkit/manual_clock.h"
 #include "testkit/seeded_random.h"
 #include "testkit/sim_disk.h"
@@ -294,6 +295,8 @@ class SimulatedWorld : public broker::Outbound, public broker::TopicListener {
   storage::Position journal_end_ = 0;
   storage::Position shown_ = 0;                    // safe position as of the last safe_advanced
   storage::Position snapshot_at_ = 0;
+  std::unique_ptr<storage::SnapshotStore> snapshots_;   // of this life of the process
+  LastingPieces lasting_{256};
   std::int64_t wall_ms_ = 0;                       // the broker's
   std::int64_t start_wall_ms_ = 0, start_mono_ms_ = 0;
   std::int64_t noted_book_ms_ = 0;                 // as of the last turn's end

@@ -62,8 +62,10 @@ def first_answer(server):
     while True:
         try:
             with Connection(server.address, timeout=120) as c:
-                if c.send(TOPIC, b"x").code == OK:
+                answer = c.send(TOPIC, b"x")
+                if answer.code == OK:
                     return time.monotonic() - began
+                sys.exit(f"recovery.py: a send was answered {answer}\n{server.tail()}")
         except Lost:
             if server.process.poll() is not None:
                 sys.exit(f"recovery.py: the server did not start\n{server.tail()}")
@@ -91,12 +93,13 @@ def main():
     parser.add_argument("--delays", type=int, default=0, help="messages that are due in an hour")
     parser.add_argument("--times", type=int, default=5, help="kills")
     parser.add_argument("--snapshot-bytes", type=int, help="snapshotLogBytes")
+    parser.add_argument("--unflushed", action="store_true", help="flushDiskType ASYNC_FLUSH")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="fail if a first answer takes longer")
     parser.add_argument("--where", metavar="FOLDER", help="where the store is made; default: the folder for temporary files")
     parser.add_argument("--server", metavar="FILE", default=os.path.join(ROOT, "build", "release", "halfmoon"), help="the halfmoon program")
     options = parser.parse_args()
     work = tempfile.mkdtemp(prefix="halfmoon-recovery-", dir=options.where)
-    settings = {"logLevel": "debug", "transactionTimeOut": 3600000, **({"snapshotLogBytes": options.snapshot_bytes} if options.snapshot_bytes else {})}
+    settings = {"logLevel": "debug", "transactionTimeOut": 3600000, **({"flushDiskType": "ASYNC_FLUSH"} if options.unflushed else {}), **({"snapshotLogBytes": options.snapshot_bytes} if options.snapshot_bytes else {})}
     server, took = Server(os.path.abspath(options.server), os.path.join(work, "server"), **settings), []
     try:
         server.start()
@@ -113,12 +116,14 @@ def main():
             used = processor_seconds(server)
             time.sleep(0.1)
             recovered = said(server, r"recovered +(.*)", since)
+            phases = said(server, r"snapshot_milliseconds=(\d+) replay_milliseconds=(\d+)", since)
             pauses = [int(us) for us in said(server, r"paused_us=(\d+)", 0)]
             sizes = [int(b) for b in said(server, r"snapshot.written position=\d+ bytes=(\d+)", 0)]
+            written = [int(b) for b in said(server, r"written_bytes=(\d+)", 0)]
             with open(f"/proc/{server.process.pid}/status") as f:
                 resident = int(re.search(r"VmRSS:\s+(\d+)", f.read())[1]) // 1024
-            print(f"-- first acknowledged send after {took[-1]:.3f} s, {used:.2f} s of a processor; {recovered[0] if recovered else ''}; resident {resident} MiB; {len(pauses)} snapshots so far, "
-                  f"the largest {max(sizes, default=0) / 1e6:.1f} MB, the longest pause {max(pauses, default=0) / 1000:.2f} ms", flush=True)
+            print(f"-- first acknowledged send after {took[-1]:.3f} s, {used:.2f} s of a processor; {'snapshot %s ms, replay %s ms; ' % phases[0] if phases else ''}{recovered[0] if recovered else ''}; resident {resident} MiB; {len(pauses)} snapshots so far, "
+                  f"the largest {max(sizes, default=0) / 1e6:.1f} MB, written at most {max(written, default=0) / 1e6:.1f} MB at once, the longest pause {max(pauses, default=0) / 1000:.2f} ms", flush=True)
     finally:
         server.kill()
         shutil.rmtree(work, ignore_errors=True)
