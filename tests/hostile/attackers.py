@@ -7,6 +7,7 @@ import random
 import resource
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -98,34 +99,18 @@ class Broker:
         return s
 
 
-class Healthy(threading.Thread):
-    """Sends and pulls one message after the other, as a client that means well does, and notes how long each took."""
+class Healthy:
+    """Sends and pulls one message after the other, as a client that means well does, and notes how long each took (healthy.py, a process)."""
 
     def __init__(self, broker, topic="Healthy"):
-        super().__init__(daemon=True)
-        self.broker, self.topic, self.times, self.failures, self.stopping = broker, topic, [], [], False
         with Connection(broker.address) as c:
             c.create_topic(topic)
-        self.start()
+        self.process = subprocess.Popen([sys.executable, os.path.join(HERE, "healthy.py"), broker.address, topic], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.times, self.failures = [], []
 
-    def run(self):
-        connection, offset = None, 0
-        while not self.stopping:
-            began = time.monotonic()
-            try:
-                if connection is None:
-                    connection = Connection(self.broker.address)
-                answer = connection.send(self.topic, b"x" * 200)
-                got = connection.pull("HealthyGroup", self.topic, 0, offset)
-                if answer.code != OK or got.code != OK:
-                    self.failures.append(f"send {answer.code} {answer.remark}, pull {got.code} {got.remark}")
-                else:
-                    offset = got.next
-                    self.times.append((began, time.monotonic() - began))
-            except (Lost, Late) as e:
-                self.failures.append(repr(e))
-                connection = None
-            time.sleep(0.004)
+    def stop(self):
+        said = json.loads(self.process.communicate(timeout=60)[0])   # its input ends
+        self.times, self.failures = said["times"], said["failures"]
 
     def p99(self, since, until=None):
         """Milliseconds; of what began then."""
@@ -134,14 +119,17 @@ class Healthy(threading.Thread):
 
     def judge(self, quiet_from, hostile_from):
         """What a case says of it. A busy machine makes latencies of its own, so only standing still fails."""
-        self.stopping = True
-        self.join(30)
         until = time.monotonic()
+        self.stop()
         quiet, hostile = self.p99(quiet_from, hostile_from), self.p99(hostile_from, until)
         longest = max((t for began, t in self.times if began >= hostile_from), default=float("inf"))
         check(not self.failures, f"the healthy client was refused {len(self.failures)} times: {self.failures[0] if self.failures else ''}")
         check(longest < 10, f"the healthy client waited {longest:.1f} s")
-        return f"healthy p99 {quiet:.1f} -> {hostile:.1f} ms ({hostile / max(quiet, 0.001):.1f}x)"
+        return self.slower(quiet, hostile)
+
+    @staticmethod
+    def slower(quiet, hostile):
+        return f"healthy p99 {quiet:.2f} -> {hostile:.2f} ms ({hostile / max(quiet, 0.001):.1f}x)"
 
 
 def raise_file_limit():

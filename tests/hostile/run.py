@@ -21,7 +21,6 @@ from attackers import ROUTE, ROOT, Broker, Healthy, Lost, Wrong, ask, check, dis
 from flood import flood
 from remoting import HEARTBEAT, OK, PULL, Connection
 
-QUIET = 1.0      # seconds in which the healthy client is alone
 SMALL = {"tailBufferBytes": 16 << 20, "maxMessageSize": 2 << 20, "mappedFileSizeCommitLog": 32 << 20, "fileReservedTime": 1, "retentionBytes": 256 << 20}
 
 CASES = []
@@ -39,7 +38,7 @@ def malformed_input(options, folder):
     with Broker(options.server, folder, **SMALL) as broker:
         quiet = time.monotonic()
         healthy = Healthy(broker)
-        time.sleep(QUIET)
+        time.sleep(options.quiet)
         hostile, sent, kept = time.monotonic(), 0, []
         for _ in range(options.rounds):
             for name, data, expected in malformed(rng):
@@ -81,7 +80,7 @@ def slow_sender(options, folder):
     with Broker(options.server, folder, frameTimeoutSeconds=2, **SMALL) as broker:
         quiet = time.monotonic()
         healthy = Healthy(broker)
-        time.sleep(QUIET)
+        time.sleep(options.quiet)
         hostile = time.monotonic()
         with Connection(broker.address) as waiting:
             waiting.create_topic("Empty")
@@ -118,7 +117,7 @@ def never_reads(options, folder):
                 check(c.send("Large", os.urandom(128 << 10)).code == OK, "a message was refused")
         quiet = time.monotonic()
         healthy = Healthy(broker)
-        time.sleep(QUIET)
+        time.sleep(options.quiet)
         hostile, before = time.monotonic(), broker.memory()
         broker.forget_peak()
         pull = b"".join(frame(PULL, i, 0, {"consumerGroup": "Greedy", "topic": "Large", "queueId": 0, "queueOffset": 0, "maxMsgNums": 32, "sysFlag": 4,
@@ -140,13 +139,13 @@ def never_reads(options, folder):
         for s in greedy:
             s.close()
         check(eventually(lambda: broker.figures()["connectionBytes"] < 1 << 20), "what they held was not given back")
-        healthy.stopping = True
-        healthy.join(30)
+        until = time.monotonic()
+        healthy.stop()
         # Pulls with messages are refused while memory is short, a send never is.
         refused = [x for x in healthy.failures if "send 0" not in x or "pull 2 " not in x]
         check(not refused, f"the healthy client: {refused[:1]}")
-        return f"{peak - before:.0f} MiB at most for 30 GiB asked ({budget} MiB budget), {f['connectionsPausedForMemory']} pauses; healthy p99 " \
-               f"{healthy.p99(quiet, hostile):.1f} -> {healthy.p99(hostile):.1f} ms, {len(healthy.failures)} pulls told to come again"
+        return f"{peak - before:.0f} MiB at most for 30 GiB asked ({budget} MiB budget), {f['connectionsPausedForMemory']} pauses; " \
+               f"{healthy.slower(healthy.p99(quiet, hostile), healthy.p99(hostile, until))}, {len(healthy.failures)} pulls told to come again"
 
 
 @case
@@ -156,7 +155,7 @@ def begun_frames(options, folder):
     with Broker(options.server, folder, maxConnectionBytes=budget << 20, **SMALL) as broker:
         quiet = time.monotonic()
         healthy = Healthy(broker)
-        time.sleep(QUIET)
+        time.sleep(options.quiet)
         hostile, before = time.monotonic(), broker.memory()
         broker.forget_peak()
         data = frame(310, 1, 0, {"a": "g"}, b"x" * (3 << 19))
@@ -187,7 +186,7 @@ def idle_connections(options, folder):
     with Broker(options.server, folder, maxConnections=count + 100, **SMALL) as broker:
         quiet = time.monotonic()
         healthy = Healthy(broker)
-        time.sleep(QUIET)
+        time.sleep(options.quiet)
         before, hostile = broker.memory(), time.monotonic()
         idle = []
         for _ in range(count):
@@ -223,7 +222,7 @@ def made_up_names(options, folder):
     with Broker(options.server, folder, **limits, **SMALL) as broker:
         quiet = time.monotonic()
         healthy = Healthy(broker)
-        time.sleep(QUIET)
+        time.sleep(options.quiet)
         hostile, before = time.monotonic(), broker.memory()
         broker.forget_peak()
         kinds = (lambda n: frame(310, n, 0, {"a": f"g{n}", "b": f"HostileTopic{n}", "c": "TBW102", "d": 8, "e": 0, "f": 0, "g": 1, "h": 0, "i": "", "j": 0, "k": "false",
@@ -339,6 +338,7 @@ def main():
     p.add_argument("--idle", type=int, default=10_000, help="idle connections, as far as the limit of open files allows (%(default)s)")
     p.add_argument("--names", type=int, default=60_000, help="made-up names (%(default)s)")
     p.add_argument("--rounds", type=int, default=20, help="of malformed inputs (%(default)s)")
+    p.add_argument("--quiet", type=float, default=1, help="seconds in which the healthy client is alone (%(default)s)")
     p.add_argument("--seed", type=int, default=1)
     options = p.parse_args()
     only = "overload" if options.overload else options.only
