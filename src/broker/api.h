@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -90,9 +91,18 @@ struct SendBackRequest {
   model::HostAddress store_host;
 };
 
+/// Where a send that is about to be made goes.
+struct SendPlace {
+  std::string_view topic;
+  std::int32_t queue_id = -1;
+};
+
 class Producing {
  public:
   virtual ~Producing() = default;
+  /// A hint, before many sends are made in one turn: what they will look at is fetched for all of them at once, instead of one after the other. Without
+  /// other effect.
+  virtual void foresee(std::span<const SendPlace> /*places*/) {}
   /// Answered when the message is as safe as flushDiskType says. Errors: InvalidArgument (names, queue id), NoPermission,
   /// TopicNotFound, GroupNotFound (%RETRY%), MessageIllegal, NotWritable, DiskFull, Busy.
   virtual void send(const SendRequest& request, Reply<SendResult> reply) = 0;

@@ -168,6 +168,7 @@ CoreCounters Core::counters() const {
 
 // ----------------------------------------------------------------------------------------------------------------- ports
 
+void Core::foresee(std::span<const SendPlace> places) { impl_->foresee(places); }
 void Core::send(const SendRequest& request, Reply<SendResult> reply) { impl_->store_message(request, std::move(reply)); }
 void Core::send_batch(const SendRequest& request, const std::vector<BatchItem>& items, Reply<SendResult> reply) {
   impl_->store_batch(request, items, std::move(reply));

@@ -114,6 +114,7 @@ class Core final : public Producing, public Transactions, public Consuming, publ
   CoreCounters counters() const;
 
   // ---- ports: see api.h
+  void foresee(std::span<const SendPlace> places) override;
   void send(const SendRequest& request, Reply<SendResult> reply) override;
   void send_batch(const SendRequest& request, const std::vector<BatchItem>& items, Reply<SendResult> reply) override;
   void send_back(const SendBackRequest& request, Reply<Done> reply) override;

@@ -74,9 +74,8 @@ struct Topic {
   bool may_send = true;
   std::optional<std::int64_t> check_after_ms;  // attribute transaction.check.immunity.time
 
-  Queue* queue(std::int32_t id_) const {
-    return id_ >= 0 && static_cast<std::size_t>(id_) < queues.size() ? queues[static_cast<std::size_t>(id_)].get() : nullptr;
-  }
+  bool holds(std::int32_t id_) const { return id_ >= 0 && static_cast<std::size_t>(id_) < queues.size(); }
+  Queue* queue(std::int32_t id_) const { return holds(id_) ? queues[static_cast<std::size_t>(id_)].get() : nullptr; }
 };
 
 struct OffsetState {
@@ -259,6 +258,7 @@ struct Core::Impl {
   // ---- core_produce.cc
   struct Prepared;
   Result<Prepared> prepare(const SendRequest& request, std::string_view properties);
+  void foresee(std::span<const SendPlace> places) const;
   void store_message(const SendRequest& request, Reply<SendResult> reply);
   void store_batch(const SendRequest& request, const std::vector<BatchItem>& items, Reply<SendResult> reply);
   Status redirect_retry(const SendRequest& request, std::string& topic, bool& dead_letter);

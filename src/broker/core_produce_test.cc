@@ -52,6 +52,25 @@ TEST_F(Produce, CreatesATopicFromTheTemplate) {
   EXPECT_TRUE(topics.topics.contains("Auto"));
 }
 
+TEST_F(Produce, ToldOfManySendsItOnlyLooks) {
+  std::vector<std::string> names;
+  for (int i = 0; i < 300; i++) names.push_back("Many" + std::to_string(i));
+  for (const std::string& name : names) ASSERT_TRUE(send(name, "first").ok());
+  const storage::Position end = log->end();
+  const std::string before = core->snapshot().payload;
+  std::vector<broker::SendPlace> places;
+  for (const std::string& name : names)
+    for (const std::int32_t queue : {-1, 0, 3, 4, 1 << 30}) places.push_back({.topic = name, .queue_id = queue});
+  places.push_back({.topic = "NoSuchTopic", .queue_id = 0});
+  places.push_back({.topic = "", .queue_id = 0});
+  core->foresee(places);
+  core->foresee({});
+  EXPECT_EQ(log->end(), end);
+  EXPECT_EQ(core->snapshot().payload, before);
+  EXPECT_FALSE(core->topic("NoSuchTopic").ok());
+  EXPECT_EQ(send(names[7], "second")->queue_offset, 1);
+}
+
 TEST_F(Produce, RefusesWithoutATopicWhereCreationIsOff) {
   options.auto_create_topics = false;
   restart();

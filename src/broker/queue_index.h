@@ -41,6 +41,11 @@ class QueueIndex {
     const std::int64_t j = i - static_cast<std::int64_t>(pages_.size()) * kPage;
     return chunks_[static_cast<std::size_t>(j / kChunk)]->entries[j % kChunk];
   }
+  /// Asks the processor for what append() will touch: first for the list of chunks, then, when that is there, for the entry.
+  void fetch_list() const { __builtin_prefetch(chunks_.data() + (chunks_.empty() ? 0 : chunks_.size() - 1)); }
+  void fetch_end() const {
+    if (!chunks_.empty()) __builtin_prefetch(&chunks_.back()->entries[end_ % kChunk], 1);
+  }
   /// Drops entries whose position lies below `position`; returns how many.
   std::int64_t trim_below(storage::Position position);
   /// From a snapshot: a queue that begins at `offset` and holds these entries, 24 bytes each. Where they lie in `memory` and are aligned, whole pages of

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::int64_t kTickMs = 1000;
 constexpr std::chrono::milliseconds kSnapshotPause{2};   // after each MiB of a snapshot, as when a segment is zeroed
+constexpr std::int64_t kPauseShare = 50;           // drafts may keep everybody out of the core for one part in so many of the time
 constexpr std::int64_t kPrepareAgainMs = 1000;     // after the disk was full
 constexpr std::int64_t kReleaseEveryMs = 10000;
 constexpr std::int64_t kDiskEveryMs = 1000;
@@ -95,6 +96,7 @@ void Janitor::snapshot(Now now) {
   if (!pending_snapshot_) {
     if (!snapshot_is_due(now)) return;
     pending_snapshot_ = draft();
+    draft_ms_ = now.mono_ms;
     waits_for_.store(pending_snapshot_->position(), std::memory_order_relaxed);
     if (settings_.durable()) hooks_.flush();
     else sync_all();
@@ -121,7 +123,8 @@ void Janitor::snapshot(Now now) {
 bool Janitor::snapshot_is_due(Now now) const {
   const storage::Position behind = end_.load(std::memory_order_relaxed) - last_snapshot_;
   const bool interval_over = now.mono_ms >= snapshot_ms_ + settings_.snapshot_interval_s * 1000;
-  return behind >= log_before_snapshot() || (interval_over && behind > last_snapshot_bytes_ / 8);
+  const bool pauses_too_often = now.mono_ms < draft_ms_ + pause_us_ * kPauseShare / 1000;
+  return (behind >= log_before_snapshot() && !pauses_too_often) || (interval_over && behind > last_snapshot_bytes_ / 8);
 }
 
 std::int64_t Janitor::log_before_snapshot() const { return std::max(settings_.snapshot_bytes, last_snapshot_bytes_); }

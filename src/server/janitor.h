@@ -77,7 +77,7 @@ class Janitor {
   storage::Position last_snapshot_ = 0, snapshot_before_ = 0;
   std::int64_t last_snapshot_bytes_ = 0;               // written for it
   std::int64_t pause_us_ = 0;                          // for so long the last draft kept everybody out of the core
-  std::int64_t snapshot_ms_ = 0, prepare_again_ms_ = 0, release_ms_ = 0, disk_ms_ = 0, disk_warned_ms_ = 0, sync_ms_ = 0;
+  std::int64_t draft_ms_ = 0, snapshot_ms_ = 0, prepare_again_ms_ = 0, release_ms_ = 0, disk_ms_ = 0, disk_warned_ms_ = 0, sync_ms_ = 0;
   DiskGauge gauge_;
   std::atomic<broker::DiskLevel> disk_level_{broker::DiskLevel::Ok};
   std::atomic<std::int64_t> disk_used_percent_{0};

@@ -25,6 +25,7 @@ using CoreStep = InlineFunction<void(Turn&), 288>;
 struct Request {
   const wire::Header& header;
   Bytes body;
+  std::vector<broker::SendPlace>& foreseen;   // of the sends of this turn; a handler adds its own
 };
 
 /// Answers code 1 with the text: what RocketMQ says to a header or body that it cannot read (specification 1.5).

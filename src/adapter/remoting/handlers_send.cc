@@ -72,6 +72,7 @@ CoreStep send_message(const Request& request, Ticket ticket) {
   broker::SendRequest send = to_send_request(*header, request.body, ticket.channel());
   send.body_crc = body_crc(request.body);
   send.one_way = ticket.one_way();
+  request.foreseen.push_back({.topic = send.topic, .queue_id = send.queue_id});
   return [send, ticket = std::move(ticket)](Turn& turn) mutable { turn.ports().producing.send(send, send_reply_to(std::move(ticket))); };
 }
 

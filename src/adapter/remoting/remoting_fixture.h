@@ -147,6 +147,11 @@ class FakeBroker final : public broker::Producing, public broker::Transactions, 
   broker::TransactionPage transaction_page;
   FakeReader reader;
 
+  void foresee(std::span<const broker::SendPlace> places) override {
+    std::string call = "foresee";
+    for (const broker::SendPlace& place : places) call += " " + std::string(place.topic) + "/" + std::to_string(place.queue_id);
+    calls.push_back(call + " after " + std::to_string(sends.size()) + " sends");
+  }
   void send(const broker::SendRequest& r, Reply<broker::SendResult> reply) override { take_send(r, {}, std::move(reply)); }
   void send_batch(const broker::SendRequest& r, const std::vector<broker::BatchItem>& items, Reply<broker::SendResult> reply) override {
     take_send(r, items, std::move(reply));

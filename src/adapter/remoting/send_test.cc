@@ -45,6 +45,25 @@ TEST_F(SendTest, GoSendsWithLongNames) {
   EXPECT_EQ(model::to_string(sent.request.store_host), "198.51.100.3:10911") << "over the alias port, but as the main one";
 }
 
+TEST_F(SendTest, TheCoreIsToldOfManySendsBeforeTheFirst) {
+  Client client = connect();
+  const auto several = [](int n) {
+    std::string frames;
+    for (int i = 0; i < n; i++) {
+      Ext ext = go_head_fields();
+      ext[1].second = "T" + std::to_string(i);        // topic
+      ext[4].second = std::to_string(i - 1);          // queueId
+      frames += frame(10, 100 + i, ext, "x");
+    }
+    return frames;
+  };
+  client.feed(several(7));
+  EXPECT_TRUE(broker.calls.empty());
+  client.feed(several(8));
+  EXPECT_EQ(broker.calls, (std::vector<std::string>{"foresee T0/-1 T1/0 T2/1 T3/2 T4/3 T5/4 T6/5 T7/6 after 7 sends"}));
+  EXPECT_EQ(broker.sends.size(), 15u);
+}
+
 TEST_F(SendTest, IPv6ConnectionsGetLongIds) {
   Client client;
   client.connection = std::make_shared<FakeConnection>();

@@ -14,11 +14,15 @@ namespace {
 /// So many requests that may be answered with 256 KiB or more run in one turn; then it is seen whether the client takes the answers.
 constexpr int kLargeAnswersInATurn = 16;
 
+/// From so many sends in a turn on the core is told of them before it makes them.
+constexpr std::size_t kForeseenMin = 8;
+
 /// Of the thread and not of the session: what the arena holds is used up before on_data returns, what the decoder remembers serves all
 /// connections, and ten thousand idle ones need none.
 struct Reading {
   wire::TextArena arena;
   wire::HeaderDecoder headers;
+  std::vector<broker::SendPlace> foreseen;   // of the turn being gathered
 };
 Reading& reading() {
   thread_local Reading of_this_thread;
@@ -93,7 +97,7 @@ void RemotingSession::take_request(const wire::Header& header, const wire::Frame
     return;
   }
   if (may_answer_much(*route)) ++large_answers_;
-  if (CoreStep step = route->handler({header, frame.body}, std::move(ticket))) steps_.push_back(std::move(step));
+  if (CoreStep step = route->handler({header, frame.body, reading().foreseen}, std::move(ticket))) steps_.push_back(std::move(step));
 }
 
 void RemotingSession::take_answer(const wire::Header& header) {
@@ -121,10 +125,12 @@ void RemotingSession::run_turn() {
     // Here, and not when the connection was made: the core can only say something to a client that has spoken.
     if (!registered_) context_.registry.add(channel_);
     registered_ = true;
+    if (reading().foreseen.size() >= kForeseenMin) context_.ports->producing.foresee(reading().foreseen);
     for (CoreStep& step : steps_) step(turn);
   });
   requests_ = 0;
   steps_.clear();
+  reading().foreseen.clear();
   channel_->end_turn();
 }
 
