@@ -47,6 +47,8 @@ class History:
         self.messages = {}
         self.reads = {}      # (topic, queue, offset) -> Seen, the first time
         self.final = {}      # (topic, queue) -> (min, max, {offset: Seen})
+        self.undecided = {}  # in the end, while producers answer every check: unique key -> (state, checks answered "unknown")
+        self.checks_max = None  # transactionCheckMax
         self.offsets = []    # (group, topic, queue, "commit" or "query", value, acknowledged, life)
         self.violations = []  # seen at once: by readers and by the load
         self.read_count = 0
@@ -131,6 +133,7 @@ def check(history):
             check_due(m, min(commits, default=None) if m.kind == "half" else m.sent_ms, m.delay_ms, here[0][3], violated, m.id)
         check_copies(m, copies.get(m.id, []), violated)
 
+    check_ends(history, violated)
     check_order(history, stands, violated)
     check_offsets(history, violated)
     return found
@@ -180,6 +183,18 @@ def check_half(m, here, history, violated):
     for at_ms, life in m.asked:
         if decided is not None and at_ms > decided + LATE_CHECK_MS:
             violated("C8", life, f"{m.id} was asked about {at_ms - decided} ms after its verdict was acknowledged ({said})")
+
+
+def check_ends(history, violated):
+    """Every half message ends once producers answer: committed, rolled back, or parked after the last check."""
+    by_key = {m.props["UNIQ_KEY"]: m for m in history.messages.values() if m.kind == "half" and "UNIQ_KEY" in m.props} if history.undecided else {}
+    for key, (state, unknown) in history.undecided.items():
+        m = by_key.get(key)
+        what, life = (m.id, m.life) if m else (f"a half message that nobody sent ({key})", -1)
+        if state != "parked":
+            violated("C8", life, f"{what} is {state} in the end, though its producers answer every check" + (f"; it was asked about {len(m.asked)} times" if m else ""))
+        elif unknown != history.checks_max:
+            violated("C8", life, f"{what} is parked after {unknown} checks answered 'unknown', not {history.checks_max}")
 
 
 def check_copies(m, copies, violated):

@@ -7,6 +7,7 @@ offsets; messages sent back. The process is killed at a random moment, sometimes
 SIGTERM; it starts again on the same data. In the end every queue is drained, twice, with one more kill in between."""
 import argparse
 import collections
+import json
 import os
 import random
 import shutil
@@ -86,6 +87,20 @@ def everything_there(history):
     return True
 
 
+def undecided(world, limit=15):
+    """What the broker lists as without a verdict, when producers have had time to answer its checks: unique key -> (state, checks answered "unknown")."""
+    deadline = time.monotonic() + limit
+    while True:
+        listed = subprocess.run([world.server.program, "tx", "list", "--json", "--limit", "0", "--broker", world.server.address], capture_output=True, text=True, check=False)
+        if listed.returncode != 0:
+            world.violated("C14", f"halfmoon tx list ended with {listed.returncode}: {listed.stderr[-1000:]}")
+            return {}
+        left = {t["uniqueKey"]: (t["state"], t["unknownAnswers"]) for t in json.loads(listed.stdout)["transactions"]}
+        if time.monotonic() > deadline or all(state == "parked" for state, _ in left.values()):
+            return left
+        time.sleep(0.5)
+
+
 def flush_of(options, dice):
     return options.flush or dice.choice(("SYNC_FLUSH", "ASYNC_FLUSH"))
 
@@ -137,6 +152,7 @@ def finish(world):
         if everything_there(world.history):
             break
         time.sleep(1.5)
+    world.history.undecided, world.history.checks_max = undecided(world), SETTINGS["transactionCheckMax"]
     c.close()
     world.server.kill()
     world.life += 1

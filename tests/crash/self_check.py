@@ -55,7 +55,8 @@ class Story:
     def message(self, kind, topic, queue, life, **more):
         self.number, self.now = self.number + 1, self.now + 10
         name = f"m{self.number}"
-        return self.history.add(Message(name, kind, topic, queue, life, self.now, hash(f"{name}|body".encode()), {"own": name}, **more))
+        props = {"own": name, **({"UNIQ_KEY": f"K{name}"} if kind == "half" else {})}
+        return self.history.add(Message(name, kind, topic, queue, life, self.now, hash(f"{name}|body".encode()), props, **more))
 
     def put(self, topic, queue, m, store_ms=None, props=None):
         held = self.queues.setdefault((topic, queue), [])
@@ -275,6 +276,28 @@ def commit_known_by_refusal_only(s):
 def asked_about_a_decided_one(s):
     m = s.half((COMMIT, 0), (COMMIT, 0))
     m.asked.append((m.verdicts[0].done_ms + 5000, 2))
+
+
+@fault("C8")
+def never_ended(s):
+    s.history.undecided[s.half().props["UNIQ_KEY"]] = ("pending", 0)
+
+
+@fault("C8")
+def waiting_for_a_producer_that_is_there(s):
+    s.history.undecided[s.half().props["UNIQ_KEY"]] = ("waiting", 0)
+
+
+@fault("C8")
+def parked_too_early(s):
+    s.history.checks_max = 15
+    s.history.undecided[s.half().props["UNIQ_KEY"]] = ("parked", 14)
+
+
+@fault("C8")
+def asked_once_too_often(s):
+    s.history.checks_max = 15
+    s.history.undecided[s.half().props["UNIQ_KEY"]] = ("parked", 16)
 
 
 @fault("C9")
