@@ -70,8 +70,11 @@ Status PieceFiles::write_run(std::span<const Bytes> run, std::int64_t bytes, con
   }
   for (const auto& file : copies) {
     PacedWriter writer(*file, here_->end, pause);
-    for (const Bytes piece : run) HM_TRY_STATUS(writer.put(piece));
-    HM_TRY_STATUS(writer.finish());
+    Status written{Done{}};
+    for (std::size_t i = 0; i < run.size() && written.ok(); i++) written = writer.put(run[i]);
+    if (written.ok()) written = writer.finish();
+    disk_failed_ = disk_failed_ || (!written.ok() && written.error().code == ErrorCode::Io);
+    HM_TRY_STATUS(written);
   }
   return Done{};
 }

@@ -44,6 +44,8 @@ class PieceFiles {
   /// Writes the pieces behind what is there, both copies, and syncs them; the names of new files are durable after the caller's sync_directory(). `pause` as
   /// of SnapshotStore::write. After an error nothing of it counts, and the next call writes over it. Errors: DiskFull, Io.
   Result<std::vector<PiecePlace>> append(std::span<const Bytes> pieces, const std::function<void()>& pause);
+  /// As SnapshotStore::disk_failed.
+  bool disk_failed() const { return disk_failed_; }
   /// Removes all files but those of these numbers and the one that goes on being written. Errors: Io.
   Status keep_only(const std::set<std::uint32_t>& files);
 
@@ -58,6 +60,7 @@ class PieceFiles {
   void remove_files_since(Here before);
 
   Disk& disk_;
+  bool disk_failed_ = false;
   std::optional<Here> here_;   // where the next piece goes; nullopt: not looked for yet
 };
 

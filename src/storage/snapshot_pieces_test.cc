@@ -206,6 +206,17 @@ TEST_F(SnapshotPieces, OfAFullDiskNothingIsTaken) {
   EXPECT_EQ(newest(), "at 24: " + large);
 }
 
+TEST_F(SnapshotPieces, AFailedWriteOrSyncIsRememberedAndOtherFailuresAreNot) {
+  for (const auto call : {SimDisk::Call::Write, SimDisk::Call::Sync, SimDisk::Call::Open, SimDisk::Call::Allocate, SimDisk::Call::List}) {
+    SimDisk disk;
+    SnapshotStore store(disk, kStore);
+    disk.fail({.call = call, .nth = 1});
+    EXPECT_EQ(store.write(lasting_.draft({.position = 8, .payload = block(1)})).error().code, ErrorCode::Io);
+    EXPECT_EQ(store.disk_failed(), call == SimDisk::Call::Write || call == SimDisk::Call::Sync);
+    EXPECT_TRUE(store.write(lasting_.draft({.position = 16, .payload = block(1)})).ok());
+  }
+}
+
 TEST_F(SnapshotPieces, WhateverFailsTheOlderOneServes) {
   for (std::int64_t k = 1; k < 40; k++) {
     for (const auto loss : {SimDisk::Loss::Nothing, SimDisk::Loss::Everything, SimDisk::Loss::RandomSectors}) {

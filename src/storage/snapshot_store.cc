@@ -93,11 +93,10 @@ Status SnapshotStore::write(const SnapshotDraft& snapshot, const std::function<v
   const std::string temporary(kTemporary);
   HM_TRY(const auto, before, disk_.list());
   if (std::find(before.begin(), before.end(), temporary) != before.end()) HM_TRY_STATUS(disk_.remove(temporary));
-  auto placed = place_pieces(snapshot, pause);
-  if (!placed.ok()) return remember_failure(placed.error());
+  HM_TRY(const auto, placed, place_pieces(snapshot, pause));
   {
     HM_TRY(const auto, file, disk_.open(temporary, OpenMode::CreateNew, Caching::Cached));
-    const Status wrote = remember_failure(write_out(*file, snapshot, *placed, pause));
+    const Status wrote = remember_failure(write_out(*file, snapshot, placed, pause));
     if (!wrote.ok()) {
       static_cast<void>(disk_.remove(temporary));  // gives the space back; the next write does it otherwise
       return wrote;
@@ -108,7 +107,7 @@ Status SnapshotStore::write(const SnapshotDraft& snapshot, const std::function<v
   HM_TRY_STATUS(remember_failure(disk_.sync_directory()));
   auto& files = files_of_[name];
   files.clear();
-  for (const PlacedPiece& piece : *placed) files.insert(piece.place.file);
+  for (const PlacedPiece& piece : placed) files.insert(piece.place.file);
   return remove_what_is_over();
 }
 

@@ -49,7 +49,7 @@ class SnapshotStore {
   Status write(const Snapshot& snapshot);
   /// True after a write or a sync had failed for another reason than lack of space: what other files had on its way to the disk may be lost as well, and
   /// nobody would be told (a drive that fails a flush may drop its whole cache, and succeed the next time).
-  bool disk_failed() const { return disk_failed_; }
+  bool disk_failed() const { return disk_failed_ || files_.disk_failed(); }
   /// To the disk with the last write(): less than the snapshot is large, where it shares pieces with the one before.
   std::uint64_t bytes_written() const { return bytes_written_; }
   /// The newest valid one at or below `end`. One that is invalid, or cannot be read, also at a second attempt, is skipped: the event `snapshot.skipped` or
