@@ -138,6 +138,9 @@ PieceReading::PieceReading(Disk& disk, std::span<const PlacedPiece> pieces, Piec
 }
 
 Status PieceReading::open() {
+  if (order_.empty()) return Done{};
+  HM_TRY(auto, names, disk_.list());
+  there_ = std::move(names);
   for (std::size_t i = 0; i < order_.size(); i++) {
     const PiecePlace& place = pieces_[order_[i]].place;
     const PiecePlace* const next = i + 1 < order_.size() && pieces_[order_[i + 1]].place.file == place.file ? &pieces_[order_[i + 1]].place : nullptr;
@@ -166,7 +169,9 @@ Status PieceReading::open_file(std::uint32_t number, std::int64_t bytes) {
 Result<File*> PieceReading::copy_of(OpenFile& file, PieceCopy copy) {
   auto& handle = file.copies[static_cast<std::size_t>(copy)];
   if (!handle) {
-    HM_TRY(auto, opened, disk_.open(piece_file_name(file.number, copy), OpenMode::Read, Caching::Cached));
+    const std::string name = piece_file_name(file.number, copy);
+    if (!std::binary_search(there_.begin(), there_.end(), name)) return Error{ErrorCode::Corrupt, name + ": is missing"};
+    HM_TRY(auto, opened, disk_.open(name, OpenMode::Read, Caching::Cached));
     handle = std::move(opened);
   }
   return handle.get();

@@ -68,7 +68,7 @@ class PieceFiles {
 class PieceReading {
  public:
   PieceReading(Disk& disk, std::span<const PlacedPiece> pieces, PieceCopy preferred);
-  /// Opens the files. Errors: Corrupt where a piece lies behind the end of its file, or two overlap; Io; naming the file.
+  /// Opens the files. Errors: Corrupt where a file is missing, a piece lies behind its file's end, or two overlap; Io; naming the file.
   Status open();
   /// Reads them all to their places in the payload. Errors: Corrupt, Io, naming the file: neither copy serves.
   Status read_into(MutableBytes payload);
@@ -90,6 +90,7 @@ class PieceReading {
   PieceCopy preferred_;
   std::vector<std::size_t> order_;      // of the pieces, as they stand in the files
   std::vector<OpenFile> files_;         // in that order
+  std::vector<std::string> there_;      // the names in the directory
   std::vector<bool> from_other_;
 };
 

@@ -131,6 +131,10 @@ TEST_F(SnapshotPieces, AreReadFromTheirSecondCopyWhereTheFirstIsDamagedOrMissing
   EXPECT_EQ(newest(), "at 8: " + payload);
   flip(second, 5);
   EXPECT_EQ(newest(), "none");
+  said_.clear();
+  ASSERT_TRUE(disk_.remove(second).ok());
+  EXPECT_EQ(newest(), "none");
+  EXPECT_EQ(said_, std::vector<std::string>{"snapshot.skipped"}) << "a missing file is no failing disk";
 }
 
 TEST_F(SnapshotPieces, OfTheOlderSnapshotServeWhenTheNewerOnesAreGone) {
