@@ -159,7 +159,9 @@ def main():
         client.build(campaign=isinstance(client, programs.Java))
     work = tempfile.mkdtemp(prefix="halfmoon-examples-")
     server = Server(os.path.abspath(options.server), os.path.join(work, "server"), **SETTINGS).start()
-    results, printing = [], threading.Lock()
+    wrong = programs.building.go_test("the examples' own tests in Go", os.path.join(programs.EXAMPLES, "go"))
+    results, printing = [not wrong], threading.Lock()
+    print(wrong, end="", flush=True)
 
     def run(client):
         for name, case in CASES.items():

@@ -19,8 +19,8 @@ import (
 	"github.com/apache/rocketmq-client-go/v2"
 	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
-	_ "github.com/mattn/go-sqlite3"
 
+	"halfmoon/examples/database"
 	"halfmoon/examples/program"
 )
 
@@ -52,9 +52,7 @@ func apply(db *sql.DB, id, item string, quantity int) (bool, error) {
 func main() {
 	o := program.Parse("warehouse", "consumer group", "warehouse.db", "between the effect and the acknowledgement")
 
-	db, err := sql.Open("sqlite3", "file:"+o.Database+"?_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=5000")
-	program.Check(err)
-	_, err = db.Exec(schema)
+	db, err := database.Open(o.Database, schema)
 	program.Check(err)
 
 	c, err := rocketmq.NewPushConsumer(consumer.WithNameServer([]string{o.NameServer}), consumer.WithGroupName(o.Group),

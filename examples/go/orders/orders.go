@@ -13,9 +13,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	sqlite "github.com/mattn/go-sqlite3"
+
+	"halfmoon/examples/database"
 )
 
 // ErrTombstone says that a check was faster: the transaction counts as rolled back, and its work must not be done.
@@ -43,16 +44,11 @@ type Database struct {
 	*sql.DB
 }
 
-// Open opens or makes the file. Immediate transactions take SQLite's write lock when they begin, so that none of them can fail half way
-// because somebody else wrote first; they wait up to five seconds for it.
+// Open opens or makes the file.
 func Open(file string) (*Database, error) {
-	db, err := sql.Open("sqlite3", "file:"+file+"?_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=5000")
+	db, err := database.Open(file, schema)
 	if err != nil {
 		return nil, err
-	}
-	if _, err := db.Exec(schema); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return &Database{db}, nil
 }
