@@ -62,6 +62,8 @@ class Connection {
   virtual bool closed() const = 0;
   /// Shard thread only: so many answers wait that no more requests should be taken now (see Session::Consumed::paused).
   virtual bool full() const { return false; }
+  /// Shard thread only: so much has left in this turn that the others should not be kept waiting for many more large answers.
+  virtual bool hurried() const { return false; }
   /// Shard thread only: all connections together hold more bytes than they may, and this one some of them (or it is half as much again),
   /// so that a large answer should be refused. Counts what out() holds: ask also after an answer was appended.
   virtual bool short_of_memory() { return false; }

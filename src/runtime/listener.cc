@@ -22,7 +22,7 @@ namespace halfmoon::runtime {
 namespace {
 
 constexpr int kBacklog = 1024;
-constexpr int kAcceptsInATurn = 64;
+constexpr int kAcceptsInATurn = 16;
 constexpr std::int64_t kPauseMs = 100;
 
 SocketAddress address_of(const sockaddr_storage& storage) {

@@ -4,6 +4,8 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 namespace halfmoon::runtime {
 namespace {
 
@@ -16,17 +18,18 @@ void OutQueue::append(std::shared_ptr<const SharedBytes> bytes) {
   shared_.push_back({.at = text_.size(), .sent = 0, .bytes = std::move(bytes)});
 }
 
-ssize_t OutQueue::send(int fd) {
-  ssize_t total = 0;
-  while (unsent() > 0) {
+ssize_t OutQueue::send(int fd, std::size_t most) {
+  std::size_t total = 0;
+  while (unsent() > 0 && total < most) {
     const bool is_shared = !shared_.empty() && shared_.front().at == sent_;
-    const auto part = static_cast<ssize_t>(is_shared ? shared_.front().bytes->size() - shared_.front().sent : (shared_.empty() ? text_.size() : shared_.front().at) - sent_);
-    const ssize_t n = is_shared ? send_shared(fd) : send_text(fd, static_cast<std::size_t>(part));
-    if (n <= 0) return total > 0 ? total : n;
-    total += n;
-    if (n < part) break;  // the socket is full
+    const std::size_t there = is_shared ? shared_.front().bytes->size() - shared_.front().sent : (shared_.empty() ? text_.size() : shared_.front().at) - sent_;
+    const std::size_t part = std::min(there, most - total);
+    const ssize_t n = is_shared ? send_shared(fd, part) : send_text(fd, part);
+    if (n <= 0) return total > 0 ? static_cast<ssize_t>(total) : n;
+    total += static_cast<std::size_t>(n);
+    if (static_cast<std::size_t>(n) < part) break;  // the socket is full
   }
-  return total;
+  return static_cast<ssize_t>(total);
 }
 
 ssize_t OutQueue::send_text(int fd, std::size_t bytes) {
@@ -35,10 +38,10 @@ ssize_t OutQueue::send_text(int fd, std::size_t bytes) {
   return n;
 }
 
-ssize_t OutQueue::send_shared(int fd) {
+ssize_t OutQueue::send_shared(int fd, std::size_t bytes) {
   Shared& front = shared_.front();
   auto from = static_cast<off_t>(front.sent);
-  const ssize_t n = ::sendfile(fd, front.bytes->file(), &from, front.bytes->size() - front.sent);
+  const ssize_t n = ::sendfile(fd, front.bytes->file(), &from, bytes);
   if (n <= 0) return n;
   front.sent += static_cast<std::size_t>(n);
   shared_unsent_ -= static_cast<std::size_t>(n);

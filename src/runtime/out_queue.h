@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -23,9 +24,9 @@ class OutQueue {
   std::string& text() { return text_; }
   void append(std::shared_ptr<const SharedBytes> bytes);
   std::size_t unsent() const { return text_.size() - sent_ + shared_unsent_; }
-  /// Hands the socket what it takes, in one system call, and two more for each of the shared bytes. How many bytes; -1 and errno if it took none. Its
-  /// thread does not take SIGPIPE.
-  ssize_t send(int fd);
+  /// Hands the socket what it takes, `most` bytes at most (more than none), in one system call, and two more for each of the shared bytes. How many
+  /// bytes; -1 and errno if it took none. Its thread does not take SIGPIPE.
+  ssize_t send(int fd, std::size_t most = SIZE_MAX);
   void clear();
   /// Moves what is unsent to the front where that frees much.
   void compact();
@@ -41,7 +42,7 @@ class OutQueue {
     std::shared_ptr<const SharedBytes> bytes;
   };
   ssize_t send_text(int fd, std::size_t bytes);
-  ssize_t send_shared(int fd);
+  ssize_t send_shared(int fd, std::size_t bytes);
 
   std::string text_;
   std::size_t sent_ = 0;            // of the text

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -51,6 +52,7 @@ class EchoSession final : public Session {
     std::mutex mutex;
     std::vector<std::shared_ptr<Connection>> late;
     std::atomic<bool> stops_when_full{false};
+    std::atomic<int> frame_takes_us{0}, closing_takes_us{0};   // not for "quick"
   };
   EchoSession(std::shared_ptr<Connection> connection, Shared& shared) : connection_(std::move(connection)), shared_(shared) {}
 
@@ -74,11 +76,15 @@ class EchoSession final : public Session {
     }
     return consumed;
   }
-  void on_closed() override { ++shared_.closed; }
+  void on_closed() override {
+    std::this_thread::sleep_for(std::chrono::microseconds(shared_.closing_takes_us));
+    ++shared_.closed;
+  }
 
  private:
   void answer(std::string_view body, Consumed& consumed) {
     ++shared_.frames;
+    if (body != "quick") std::this_thread::sleep_for(std::chrono::microseconds(shared_.frame_takes_us));
     if (body.starts_with("grow ")) {
       connection_->out() += frame(std::string(std::stoul(std::string(body.substr(5))), 'g'));
       connection_->send_early();
@@ -191,6 +197,22 @@ class RuntimeTest : public ::testing::Test {
   }
   std::uint16_t port() const { return listener_->port(); }
   Shard& shard() { return *shards_.front(); }
+  /// What is sent while this is there is looked at together, in one turn.
+  class Held {
+   public:
+    explicit Held(Shard& shard) {
+      shard.post([waits = go_on_.get_future().share(), this] {
+        holds_ = true;
+        waits.wait();
+      });
+      while (!holds_) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    ~Held() { go_on_.set_value(); }
+
+   private:
+    std::promise<void> go_on_;
+    std::atomic<bool> holds_{false};
+  };
   std::int64_t connections() {
     std::int64_t n = 0;
     for (auto& s : shards_) n += s->connections();

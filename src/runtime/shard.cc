@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -23,6 +24,11 @@ namespace {
 constexpr std::size_t kPooledBytes = 4 << 20;   // of out() buffers kept for the next answers
 constexpr std::size_t kPooledEach = 1 << 20;
 constexpr std::int64_t kMemoryLookMs = 20;        // while connections wait for memory
+constexpr std::int64_t kTurnNs = 1'000'000;       // what all connections may take of a turn, shared by those that were read in the last one, ...
+constexpr std::int64_t kShareNs = 100'000;        // ... but so much for each: smaller pieces would cost more than they save
+constexpr std::int64_t kTurnBytes = 1 << 20;      // what leaves by all of them in a turn; first come, first served, ...
+constexpr std::int64_t kShareBytes = 64 << 10;    // ... but so much by each
+constexpr auto kEndingTime = std::chrono::microseconds(500);   // of a turn, for ending sessions
 
 std::atomic<std::uint64_t> next_connection_id{1};
 thread_local const void* current_shard = nullptr;
@@ -70,6 +76,12 @@ struct Shard::Impl final : ShardSide {
     pool_.push_back(std::move(buffer));
   }
   void flush_later(TcpConnection& connection) override { to_flush_.push_back(&connection); }
+  void end_later(TcpConnection& connection) override { to_end_.push_back(connection.shared_from_this()); }
+  std::int64_t read_share_ns() const override { return read_share_ns_; }
+  std::size_t send_share_bytes() const override {
+    return static_cast<std::size_t>(std::max(kShareBytes, kTurnBytes - (tally_.bytes_out - bytes_out_before_)));
+  }
+  bool hurried() const override { return tally_.bytes_out - bytes_out_before_ > kTurnBytes - kShareBytes; }
   void read_again_later(TcpConnection& connection) override { to_read_.push_back(&connection); }
   void remove(TcpConnection& connection) override { to_remove_.push_back(connection.id()); }
   void wait_for_memory(TcpConnection& connection) override {
@@ -100,7 +112,7 @@ struct Shard::Impl final : ShardSide {
     refuse_broken_pipes();
     while (!stopping_.load(std::memory_order_acquire)) {
       // What was read at the very end of a turn has still to be made safe and answered: then nothing waits.
-      const bool idle = mailbox_is_empty() && to_flush_.empty() && !read_at_end_;
+      const bool idle = mailbox_is_empty() && to_flush_.empty() && to_end_.empty() && !read_at_end_;
       reactor_.turn(idle ? Reactor::Wait::Block : Reactor::Wait::Poll);
       run_tasks();
       end_turn();
@@ -125,6 +137,7 @@ struct Shard::Impl final : ShardSide {
 
   void end_turn() {
     if (on_turn_end_) on_turn_end_();
+    end_sessions();
     // Sending may end a session, whose end may answer another one: the list can grow while it is worked off.
     for (std::size_t i = 0; i < to_flush_.size(); ++i) to_flush_[i]->flush();
     to_flush_.clear();
@@ -137,9 +150,24 @@ struct Shard::Impl final : ShardSide {
     for (std::size_t i = 0; i < to_remove_.size(); ++i) removed += static_cast<std::int64_t>(connections_.erase(to_remove_[i]));
     to_remove_.clear();
     ++tally_.turns;
+    read_share_ns_ = std::max(kShareNs, kTurnNs / std::max<std::int64_t>(1, tally_.reads - reads_before_));
+    reads_before_ = tally_.reads;
+    bytes_out_before_ = tally_.bytes_out;
     publish();
     if (removed > 0) count_.fetch_sub(removed, std::memory_order_release);
     now_ms_ = 0;
+  }
+
+  /// Thousands of connections may end at once; those that go on do not wait for all of that.
+  void end_sessions() {
+    if (to_end_.empty()) return;
+    const auto until = std::chrono::steady_clock::now() + kEndingTime;
+    while (!to_end_.empty()) {
+      const std::shared_ptr<TcpConnection> connection = std::move(to_end_.front());
+      to_end_.pop_front();
+      connection->end_session();
+      if (std::chrono::steady_clock::now() >= until) return;
+    }
   }
 
   /// First come, first served. While all connections hold too much one of this shard's may go on all the same: its frame ends, and with it the
@@ -192,6 +220,7 @@ struct Shard::Impl final : ShardSide {
   void abort_all() {
     for (const auto& [id, connection] : connections_) connection->abort();
     to_flush_.clear();
+    to_end_.clear();
     to_read_.clear();
     to_remove_.clear();
     waiting_for_memory_.clear();
@@ -232,6 +261,9 @@ struct Shard::Impl final : ShardSide {
 
   std::unordered_map<std::uint64_t, std::shared_ptr<TcpConnection>> connections_;
   std::vector<TcpConnection*> to_flush_, to_read_, reading_;
+  std::deque<std::shared_ptr<TcpConnection>> to_end_;
+  std::int64_t read_share_ns_ = kTurnNs;
+  std::int64_t reads_before_ = 0, bytes_out_before_ = 0;   // this turn
   std::deque<std::uint64_t> waiting_for_memory_;
   std::int64_t memory_look_ms_ = 0;
   std::uint64_t exceeds_memory_ = 0;   // who may go on although there is none

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "base/log.h"
@@ -20,6 +21,7 @@ constexpr std::size_t kGrowBytes = 1 << 20;      // at most so much memory ahead
 constexpr std::size_t kLeastRoom = 64 << 10;
 constexpr std::size_t kEarlyBytes = 128 << 10;   // unsent that leave before the end of a turn
 constexpr std::size_t kModestBytes = 64 << 10;   // unsent, or read at once, while all connections together hold too much
+constexpr std::size_t kLeastRead = 2 << 10;      // bytes; reads below it are not timed
 constexpr std::int64_t kShortGraceMs = 5000;     // then: time for a frame that has begun
 constexpr std::byte kTlsHandshake{0x16};
 
@@ -93,7 +95,10 @@ void TcpConnection::close() {
 
 bool TcpConnection::over_budget() const { return !may_exceed_ && shard_.options().memory->over(); }
 
-bool TcpConnection::full() const { return unsent() > (over_budget() ? kModestBytes : shard_.options().out_pause_bytes); }
+bool TcpConnection::full() const {
+  if (share_used_up() && unsent() > kEarlyBytes) return true;
+  return unsent() > (over_budget() ? kModestBytes : shard_.options().out_pause_bytes);
+}
 
 bool TcpConnection::short_of_memory() {
   account();
@@ -172,7 +177,8 @@ ssize_t TcpConnection::receive_some(MutableBytes into) {
     return n;
   }
   if (n < 0 && would_block(errno)) return -1;
-  if (n == 0) close();  // the peer sends no more; what it asked for so far is answered as far as the answers are there
+  peer_ended_ = n == 0;
+  if (peer_ended_) close();  // the peer sends no more; what it asked for so far is answered as far as the answers are there
   else abort();
   return 0;
 }
@@ -189,7 +195,10 @@ void TcpConnection::receive() {
     if (in_.size() >= wanted_) consume(in_.bytes(), true);
     return;
   }
-  const ssize_t n = receive_some(over_budget() ? shared.subspan(kept, std::min(kModestBytes, shared.size() - kept)) : shared.subspan(kept));
+  std::size_t most = shared.size() - kept;
+  if (read_bytes_ > 0) most = std::min<std::size_t>(most, std::max<std::size_t>(read_bytes_, wanted_ - std::min(wanted_, kept)));
+  if (over_budget()) most = std::min(most, kModestBytes);
+  const ssize_t n = receive_some(shared.subspan(kept, most));
   if (n <= 0) return;
   const MutableBytes fresh = shared.subspan(kept, static_cast<std::size_t>(n));
   if (kept + fresh.size() < wanted_) {
@@ -198,7 +207,19 @@ void TcpConnection::receive() {
     return;
   }
   if (kept > 0) std::memcpy(shared.data(), in_.bytes().data(), kept);
-  consume(shared.first(kept + fresh.size()), false);
+  consume_read(shared.first(kept + fresh.size()), fresh.size());
+}
+
+/// Serves what a read brought, and learns from how long that took how much the next one shall bring.
+void TcpConnection::consume_read(Bytes data, std::size_t fresh_bytes) {
+  if (fresh_bytes < kLeastRead) return consume(data, false);
+  using Clock = std::chrono::steady_clock;
+  const auto began = Clock::now();
+  consume(data, false);
+  const std::int64_t took_ns = std::max<std::int64_t>(1, (Clock::now() - began) / std::chrono::nanoseconds(1));
+  const auto in_the_share = static_cast<std::uint64_t>(fresh_bytes) * static_cast<std::uint64_t>(shard_.read_share_ns()) / static_cast<std::uint64_t>(took_ns);
+  const std::size_t all = shard_.read_buffer().size();
+  read_bytes_ = in_the_share >= all ? 0 : std::max(static_cast<std::uint32_t>(in_the_share), static_cast<std::uint32_t>(kLeastRead));
 }
 
 void TcpConnection::consume(Bytes data, bool in_own_buffer) {
@@ -261,8 +282,9 @@ void TcpConnection::on_writable() {
 }
 
 ssize_t TcpConnection::send_some() {
-  const ssize_t n = out_.send(watch_->fd());
+  const ssize_t n = out_.send(watch_->fd(), shard_.send_share_bytes() - sent_in_turn_);
   if (n > 0) {
+    sent_in_turn_ += static_cast<std::size_t>(n);
     last_active_ms_ = shard_.mono_ms();
     ++shard_.tally().sends;
     shard_.tally().bytes_out += n;
@@ -271,7 +293,7 @@ ssize_t TcpConnection::send_some() {
 }
 
 void TcpConnection::send_early() {
-  if (state_ != State::Open || write_waiting_ || peer_hears_nothing_ || unsent() < kEarlyBytes) return;
+  if (state_ != State::Open || write_waiting_ || peer_hears_nothing_ || unsent() < kEarlyBytes || share_used_up()) return;
   (void)send_some();  // flush(), at the end of the turn, meets any error again
   if (unsent() > 0) return;
   shard_.give_out_buffer(out_.give_buffer());
@@ -280,12 +302,13 @@ void TcpConnection::send_early() {
 void TcpConnection::flush() {
   flush_asked_ = false;
   if (state_ != State::Open && state_ != State::Closing) return;
-  if (!write_waiting_ && unsent() > 0) {
+  if (!write_waiting_ && unsent() > 0 && !share_used_up()) {
     if (send_some() < 0 && !would_block(errno)) hear_out();
   }
+  sent_in_turn_ = 0;
   if (unsent() == 0) {
     shard_.give_out_buffer(out_.give_buffer());
-    if (state_ == State::Closing) return end_session();
+    if (state_ == State::Closing) return shard_.end_later(*this);
   } else {
     if (unsent() > shard_.options().out_max_bytes) {
       ++shard_.tally().closed_slow;
@@ -319,6 +342,7 @@ void TcpConnection::hear_out() {
 
 void TcpConnection::end_session() {
   if (state_ == State::Closed || state_ == State::Lingering) return;
+  if (peer_ended_) return abort();
   state_ = State::Lingering;
   gone_.store(true, std::memory_order_relaxed);
   in_.keep({});

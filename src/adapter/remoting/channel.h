@@ -83,6 +83,8 @@ class Channel {
   std::string* out() { return gone_ || connection_->closed() ? nullptr : &connection_->out(); }
   /// The client has not taken so much of what it asked for that nothing more should be done for it now.
   bool full() const { return !gone_ && connection_->full(); }
+  /// Others wait: large answers one at a time.
+  bool hurried() const { return !gone_ && connection_->hurried(); }
   wire::Language language() const { return language_; }
   void set_language(wire::Language language) { language_ = language; }
   broker::MessageReader& reader();

@@ -41,6 +41,20 @@ TEST_F(ConsumeTest, TheBitsOfAPullSayWhatCounts) {
   EXPECT_EQ(broker.pulls[2].request.suspend_ms, 0);
 }
 
+TEST_F(ConsumeTest, PullsAreServedTogetherUnlessOthersWait) {
+  broker.pull_result = found();
+  Client client = connect();
+  std::string read;
+  for (int i = 0; i < 10; ++i) read += frame(11, i, pull_fields(0));
+  client.feed(read);
+  EXPECT_EQ(turns, 1);
+  client.connection->others_wait = true;
+  client.feed(read);
+  EXPECT_EQ(turns, 1 + 10);
+  EXPECT_EQ(broker.pulls.size(), 20u);
+  EXPECT_EQ(client.answers().size(), 20u);
+}
+
 TEST_F(ConsumeTest, FoundMessagesAreTheBody) {
   Client client = connect();
   broker.pull_result = found();

@@ -27,7 +27,7 @@ struct FakeConnection final : runtime::Connection {
   std::uint64_t number = 1;
   runtime::SocketAddress remote_address{"192.0.2.7", 40001}, local_address{"198.51.100.3", 10909};
   std::string written;
-  bool is_closed = false, own_thread = true;
+  bool is_closed = false, own_thread = true, others_wait = false;
   std::vector<runtime::Task> posted;
 
   std::uint64_t id() const override { return number; }
@@ -36,6 +36,7 @@ struct FakeConnection final : runtime::Connection {
   std::string& out() override { return written; }
   void close() override { is_closed = true; }
   bool closed() const override { return is_closed; }
+  bool hurried() const override { return others_wait; }
   bool on_own_thread() const override { return own_thread; }
   void post(runtime::Task task) override { posted.push_back(std::move(task)); }
   void run_posted() {

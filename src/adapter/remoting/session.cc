@@ -44,7 +44,7 @@ runtime::Session::Consumed RemotingSession::on_data(Bytes data) {
   Consumed consumed;
   while (consumed.bytes < data.size() && !consumed.close) {
     // What is asked for is answered before more is taken, so that a client which asks much and reads little holds little memory.
-    if (large_answers_ >= kLargeAnswersInATurn || channel_->full()) {
+    if (large_answers_ >= kLargeAnswersInATurn || (large_answers_ > 0 && channel_->hurried()) || channel_->full()) {
       run_turn();
       consumed.paused = channel_->full();
       if (consumed.paused) break;
