@@ -24,7 +24,7 @@ need() {
   } || { echo "could not install: ${missing[*]}" >&2; exit 1; }
 }
 
-BUILD_PACKAGES=(g++ cmake ninja-build ccache libboost1.81-dev libcli11-dev libdeflate-dev)
+BUILD_PACKAGES=(g++ cmake ninja-build ccache libboost1.81-dev libcli11-dev libdeflate-dev libuv1-dev)
 FUZZ_PACKAGES=(clang libclang-rt-14-dev llvm)  # for the stage `fuzz` only; llvm names the lines in a finding's trace
 
 # build PRESET LOG [TARGET...]: configures once, builds; on a terminal with ninja's own one-line progress.

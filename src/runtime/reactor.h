@@ -13,7 +13,7 @@ class Watcher {
   virtual void on_writable() {}
 };
 
-/// Waits for many file descriptors at once: an io_context of Boost.Asio, which only reactor.cc knows. One thread turns it.
+/// Waits for many file descriptors at once: a loop of libuv, which only reactor.cc knows. One thread turns it.
 class Reactor {
  public:
   Reactor();
@@ -31,8 +31,8 @@ class Reactor {
   std::unique_ptr<Impl> impl_;
 };
 
-/// A file descriptor in a reactor; owns it. Each wait is for one event: ask again after it came. The watcher is kept alive until its
-/// wait has ended, but is not called any more once the Watch is gone. Reactor's thread only.
+/// A file descriptor in a reactor; owns it. Each wait is for one event: ask again after it came, which costs no system call. The watcher is
+/// kept alive until its wait has ended, but is not called any more once the Watch is gone. Reactor's thread only.
 class Watch {
  public:
   Watch(Reactor& reactor, int fd);

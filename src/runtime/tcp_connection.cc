@@ -164,7 +164,8 @@ void TcpConnection::on_readable() {
   if (state_ == State::Open && wants_to_read()) receive();
   else if (state_ == State::Lingering) drain();
   account();
-  if (state_ == State::Open || state_ == State::Lingering) shard_.read_again_later(*this);
+  if (held_) return shard_.read_again_later(*this);   // with what it holds already; after this turn's answers have left
+  if (state_ == State::Open || state_ == State::Lingering) read_again();
 }
 
 /// recv; -1: nothing there now; 0: the connection is over (and was dealt with).
