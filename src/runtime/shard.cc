@@ -28,7 +28,7 @@ constexpr std::int64_t kTurnNs = 1'000'000;       // what all connections may ta
 constexpr std::int64_t kShareNs = 100'000;        // ... but so much for each: smaller pieces would cost more than they save
 constexpr std::int64_t kTurnBytes = 1 << 20;      // what leaves by all of them in a turn; first come, first served, ...
 constexpr std::int64_t kShareBytes = 64 << 10;    // ... but so much by each
-constexpr auto kEndingTime = std::chrono::microseconds(500);   // of a turn, for ending sessions
+constexpr auto kEndingTime = std::chrono::microseconds(200);   // of a turn, for ending sessions
 
 std::atomic<std::uint64_t> next_connection_id{1};
 thread_local const void* current_shard = nullptr;

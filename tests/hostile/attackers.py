@@ -130,16 +130,20 @@ class Healthy:
         times = sorted(t for began, t in self.times if began >= since and (until is None or began < until))
         return times[int(len(times) * 0.99)] * 1000 if times else float("inf")
 
+    def longest(self, since, until):
+        return max((t for began, t in self.times if since <= began < until), default=float("inf"))
+
     def judge(self, quiet_from, hostile_from):
         """What a case says of it. A busy machine makes latencies of its own, so only standing still fails, unless asked otherwise (at_most)."""
         until = time.monotonic()
         self.stop()
         check(not self.failures, f"the healthy client was refused {len(self.failures)} times: {self.failures[0] if self.failures else ''}")
-        return self.compare(quiet_from, hostile_from, until)
+        return self.compare((quiet_from, hostile_from), (hostile_from, until))
 
-    def compare(self, quiet_from, hostile_from, until):
-        quiet, hostile = self.p99(quiet_from, hostile_from), self.p99(hostile_from, until)
-        longest = max((t for began, t in self.times if hostile_from <= began < until), default=float("inf"))
+    def compare(self, alone, beside):
+        """Two periods, each from and until."""
+        quiet, hostile = self.p99(*alone), self.p99(*beside)
+        longest = self.longest(*beside)
         check(longest < 10, f"the healthy client waited {longest:.1f} s")
         text = f"healthy p99 {quiet:.2f} -> {hostile:.2f} ms ({hostile / max(quiet, 0.001):.1f}x, longest {longest * 1000:.0f} ms)"
         check(hostile <= self.at_most * quiet, text)

@@ -147,7 +147,7 @@ def never_reads(options, folder):
         refused = [x for x in healthy.failures if "send 0" not in x or "pull 2 " not in x]
         check(not refused, f"the healthy client: {refused[:1]}")
         return f"{peak - before:.0f} MiB at most for 30 GiB asked ({budget} MiB budget), {f['connectionsPausedForMemory']} pauses; " \
-               f"{healthy.compare(quiet, hostile, until)}, {len(healthy.failures)} pulls told to come again"
+               f"{healthy.compare((quiet, hostile), (hostile, until))}, {len(healthy.failures)} pulls told to come again"
 
 
 @case
@@ -200,7 +200,9 @@ def idle_connections(options, folder):
         check(eventually(lambda: broker.figures()["connections"] >= count), "some are not open")
         each = (broker.memory() - before) * 1024 / count
         check(each < 8, f"{each:.1f} KiB for each idle connection")
+        idle_from = time.monotonic()
         time.sleep(max(1, options.hostile))
+        idle_until = time.monotonic()
         extra = []
         for _ in range(150):
             try:
@@ -214,7 +216,13 @@ def idle_connections(options, folder):
         refused = broker.counted("connectionsRefusedTooMany", 30)
         for s in idle:
             s.close()
-        return f"{count} connections, {each:.1f} KiB each, {refused} above the limit refused; {healthy.judge(quiet, hostile)}"
+        time.sleep(0.5)
+        until = time.monotonic()
+        healthy.stop()
+        check(not healthy.failures, f"the healthy client was refused: {healthy.failures[:1]}")
+        restless = healthy.p99(hostile, idle_from), healthy.p99(idle_until, until)
+        return f"{count} connections, {each:.1f} KiB each, {refused} above the limit refused; {healthy.compare((quiet, hostile), (idle_from, idle_until))}; " \
+               f"p99 while they opened {restless[0]:.1f} ms, while they closed {restless[1]:.1f} ms"
 
 
 @case
