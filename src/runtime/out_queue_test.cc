@@ -55,6 +55,20 @@ class OutQueueTest : public ::testing::Test {
   std::string heard_;
 };
 
+TEST_F(OutQueueTest, ASendIsOfSoManyBytesAtMost) {
+  constexpr std::size_t kMost = 333;
+  const std::string before = text(500, 'a'), shared = text(3000, 'A'), after = text(700, 'b');
+  queue_.text() += before;
+  queue_.append(SharedBytes::make(shared));
+  queue_.text() += after;
+  while (queue_.unsent() > 0) {
+    const std::size_t part = std::min(kMost, queue_.unsent());
+    ASSERT_EQ(queue_.send(ends_[0], kMost), static_cast<ssize_t>(part));
+    hear();
+  }
+  EXPECT_EQ(heard_, before + shared + after);
+}
+
 TEST_F(OutQueueTest, EverythingLeavesInItsOrder) {
   std::string wanted;
   for (int round = 0; round < 20; round++) {

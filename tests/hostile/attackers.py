@@ -133,19 +133,20 @@ class Healthy:
     def longest(self, since, until):
         return max((t for began, t in self.times if since <= began < until), default=float("inf"))
 
-    def judge(self, quiet_from, hostile_from):
-        """What a case says of it. A busy machine makes latencies of its own, so only standing still fails, unless asked otherwise (at_most)."""
+    def judge(self, quiet_from, hostile_from, beside=None):
+        """What a case says of it. A busy machine makes latencies of its own, so only standing still fails, unless asked otherwise (at_most). `beside`: the
+        period that is compared, if it is not all from hostile_from on."""
         until = time.monotonic()
         self.stop()
         check(not self.failures, f"the healthy client was refused {len(self.failures)} times: {self.failures[0] if self.failures else ''}")
-        return self.compare((quiet_from, hostile_from), (hostile_from, until))
+        longest = self.longest(hostile_from, until)
+        check(longest < 10, f"the healthy client waited {longest:.1f} s")
+        return self.compare((quiet_from, hostile_from), beside or (hostile_from, until))
 
     def compare(self, alone, beside):
         """Two periods, each from and until."""
         quiet, hostile = self.p99(*alone), self.p99(*beside)
-        longest = self.longest(*beside)
-        check(longest < 10, f"the healthy client waited {longest:.1f} s")
-        text = f"healthy p99 {quiet:.2f} -> {hostile:.2f} ms ({hostile / max(quiet, 0.001):.1f}x, longest {longest * 1000:.0f} ms)"
+        text = f"healthy p99 {quiet:.2f} -> {hostile:.2f} ms ({hostile / max(quiet, 0.001):.1f}x, longest {self.longest(*beside) * 1000:.0f} ms)"
         check(hostile <= self.at_most * quiet, text)
         return text
 

@@ -69,8 +69,9 @@ def malformed_input(options, folder):
             s.close()
         text = healthy.judge(quiet, hostile)
         f = broker.figures()
+        # Nine of them are no frames but for "a header of nothing", which is a frame with a bad header; with 9 this held for few rounds only, by what chance adds.
         check(f["badFrames"] >= 8 * rounds, f"badFrames={f['badFrames']}, {rounds} rounds")
-        check(f["badHeaders"] >= 5 * rounds, f"badHeaders={f['badHeaders']}, {rounds} rounds")
+        check(f["badHeaders"] >= 10 * rounds, f"badHeaders={f['badHeaders']}, {rounds} rounds")
         check(f["unsupportedRequests"] >= rounds, "unknown codes are counted")
         check(f["connectionsClosedOtherProtocol"] >= 2 * rounds, "HTTP and TLS are counted")
         return f"{sent} inputs, {f['badFrames']} bad frames, {f['badHeaders']} bad headers; {text}"
@@ -143,6 +144,7 @@ def never_reads(options, folder):
         check(eventually(lambda: broker.figures()["connectionBytes"] < 1 << 20), "what they held was not given back")
         until = time.monotonic()
         healthy.stop()
+        check(healthy.longest(hostile, until) < 10, "the healthy client stood still")
         # Pulls with messages are refused while memory is short, a send never is.
         refused = [x for x in healthy.failures if "send 0" not in x or "pull 2 " not in x]
         check(not refused, f"the healthy client: {refused[:1]}")
@@ -217,12 +219,9 @@ def idle_connections(options, folder):
         for s in idle:
             s.close()
         time.sleep(0.5)
-        until = time.monotonic()
-        healthy.stop()
-        check(not healthy.failures, f"the healthy client was refused: {healthy.failures[:1]}")
-        restless = healthy.p99(hostile, idle_from), healthy.p99(idle_until, until)
-        return f"{count} connections, {each:.1f} KiB each, {refused} above the limit refused; {healthy.compare((quiet, hostile), (idle_from, idle_until))}; " \
-               f"p99 while they opened {restless[0]:.1f} ms, while they closed {restless[1]:.1f} ms"
+        text = healthy.judge(quiet, hostile, (idle_from, idle_until))
+        return f"{count} connections, {each:.1f} KiB each, {refused} above the limit refused; {text}; " \
+               f"p99 while they opened {healthy.p99(hostile, idle_from):.1f} ms, while they closed {healthy.p99(idle_until):.1f} ms"
 
 
 @case
