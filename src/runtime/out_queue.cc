@@ -23,7 +23,7 @@ ssize_t OutQueue::send(int fd, std::size_t most) {
   while (unsent() > 0 && total < most) {
     const bool is_shared = !shared_.empty() && shared_.front().at == sent_;
     const std::size_t there = is_shared ? shared_.front().bytes->size() - shared_.front().sent : (shared_.empty() ? text_.size() : shared_.front().at) - sent_;
-    const std::size_t part = std::min(there, most - total);
+    const std::size_t part = there <= kWholeBytes || there - kWholeBytes <= most - total ? there : most - total;
     const ssize_t n = is_shared ? send_shared(fd, part) : send_text(fd, part);
     if (n <= 0) return total > 0 ? static_cast<ssize_t>(total) : n;
     total += static_cast<std::size_t>(n);

@@ -24,7 +24,9 @@ class OutQueue {
   std::string& text() { return text_; }
   void append(std::shared_ptr<const SharedBytes> bytes);
   std::size_t unsent() const { return text_.size() - sent_ + shared_unsent_; }
-  /// Hands the socket what it takes, `most` bytes at most (more than none), in one system call, and two more for each of the shared bytes. How many
+  /// What a send may exceed `most` by to send a part, the text up to some shared bytes or these, to its end: what is cut in two costs a packet more.
+  static constexpr std::size_t kWholeBytes = 64 << 10;
+  /// Hands the socket what it takes, about `most` bytes at most (more than none), in one system call, and two more for each of the shared bytes. How many
   /// bytes; -1 and errno if it took none. Its thread does not take SIGPIPE.
   ssize_t send(int fd, std::size_t most = SIZE_MAX);
   void clear();

@@ -20,13 +20,13 @@ class OutQueueTest : public ::testing::Test {
  protected:
   OutQueueTest() {
     HM_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_.data()) == 0);
-    const int bytes = 8 << 10;
-    HM_CHECK(::setsockopt(ends_[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
+    hold(8 << 10);
   }
   ~OutQueueTest() override {
     for (const int end : ends_)
       if (end >= 0) ::close(end);
   }
+  void hold(int bytes) { HM_CHECK(::setsockopt(ends_[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0); }
   void hear() {
     std::array<char, 3001> some;
     if (const ssize_t n = ::recv(ends_[1], some.data(), some.size(), 0); n > 0) heard_.append(some.data(), static_cast<std::size_t>(n));
@@ -39,7 +39,10 @@ class OutQueueTest : public ::testing::Test {
       ASSERT_EQ(queue_.unsent(), before - static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
       hear();
     }
-    for (std::size_t before = 0; before != heard_.size();) {
+    hear_all();
+  }
+  void hear_all() {
+    for (std::size_t before = heard_.size() + 1; before != heard_.size();) {
       before = heard_.size();
       hear();
     }
@@ -55,17 +58,18 @@ class OutQueueTest : public ::testing::Test {
   std::string heard_;
 };
 
-TEST_F(OutQueueTest, ASendIsOfSoManyBytesAtMost) {
-  constexpr std::size_t kMost = 333;
-  const std::string before = text(500, 'a'), shared = text(3000, 'A'), after = text(700, 'b');
+TEST_F(OutQueueTest, ASendIsOfSoManyBytesAndOfWhatIsLeftOfAPart) {
+  constexpr std::size_t kMost = 1000, kWhole = OutQueue::kWholeBytes;
+  hold(1 << 20);
+  const std::string before = text(2 * kMost + kWhole, 'a'), shared = text(kMost + kWhole + 1, 'A'), after = text(kMost / 2, 'b');
   queue_.text() += before;
   queue_.append(SharedBytes::make(shared));
   queue_.text() += after;
-  while (queue_.unsent() > 0) {
-    const std::size_t part = std::min(kMost, queue_.unsent());
+  for (const std::size_t part : {kMost, kMost + kWhole, kMost, kWhole + 1, kMost / 2}) {
     ASSERT_EQ(queue_.send(ends_[0], kMost), static_cast<ssize_t>(part));
-    hear();
+    hear_all();
   }
+  EXPECT_EQ(queue_.unsent(), 0u);
   EXPECT_EQ(heard_, before + shared + after);
 }
 

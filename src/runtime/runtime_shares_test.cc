@@ -109,7 +109,7 @@ TEST_F(RuntimeTest, WhatLeavesInATurnIsSharedAndAllOfItComes) {
     EXPECT_EQ(client->receive_frame(), "then");
   }
   EXPECT_GT(left->most, 64 << 10);
-  EXPECT_LT(left->most, (1 << 20) + kAsking * (64 << 10) + (64 << 10));
+  EXPECT_LT(left->most, (1 << 20) + kAsking * (128 << 10) + (64 << 10));
 }
 
 }  // namespace

@@ -76,6 +76,7 @@ struct Shard::Impl final : ShardSide {
     pool_.push_back(std::move(buffer));
   }
   void flush_later(TcpConnection& connection) override { to_flush_.push_back(&connection); }
+  void flush_next_turn(TcpConnection& connection) override { share_ended_.push_back(connection.shared_from_this()); }
   void end_later(TcpConnection& connection) override { to_end_.push_back(connection.shared_from_this()); }
   std::int64_t read_share_ns() const override { return read_share_ns_; }
   std::size_t send_share_bytes() const override {
@@ -112,7 +113,7 @@ struct Shard::Impl final : ShardSide {
     refuse_broken_pipes();
     while (!stopping_.load(std::memory_order_acquire)) {
       // What was read at the very end of a turn has still to be made safe and answered: then nothing waits.
-      const bool idle = mailbox_is_empty() && to_flush_.empty() && to_end_.empty() && !read_at_end_;
+      const bool idle = mailbox_is_empty() && to_flush_.empty() && share_ended_.empty() && to_end_.empty() && !read_at_end_;
       reactor_.turn(idle ? Reactor::Wait::Block : Reactor::Wait::Poll);
       run_tasks();
       end_turn();
@@ -138,6 +139,8 @@ struct Shard::Impl final : ShardSide {
   void end_turn() {
     if (on_turn_end_) on_turn_end_();
     end_sessions();
+    going_on_.swap(share_ended_);
+    for (const std::shared_ptr<TcpConnection>& connection : going_on_) connection->flush();
     // Sending may end a session, whose end may answer another one: the list can grow while it is worked off.
     for (std::size_t i = 0; i < to_flush_.size(); ++i) to_flush_[i]->flush();
     to_flush_.clear();
@@ -149,6 +152,7 @@ struct Shard::Impl final : ShardSide {
     std::int64_t removed = 0;
     for (std::size_t i = 0; i < to_remove_.size(); ++i) removed += static_cast<std::int64_t>(connections_.erase(to_remove_[i]));
     to_remove_.clear();
+    going_on_.clear();
     ++tally_.turns;
     read_share_ns_ = std::max(kShareNs, kTurnNs / std::max<std::int64_t>(1, tally_.reads - reads_before_));
     reads_before_ = tally_.reads;
@@ -220,6 +224,7 @@ struct Shard::Impl final : ShardSide {
   void abort_all() {
     for (const auto& [id, connection] : connections_) connection->abort();
     to_flush_.clear();
+    share_ended_.clear();
     to_end_.clear();
     to_read_.clear();
     to_remove_.clear();
@@ -261,6 +266,7 @@ struct Shard::Impl final : ShardSide {
 
   std::unordered_map<std::uint64_t, std::shared_ptr<TcpConnection>> connections_;
   std::vector<TcpConnection*> to_flush_, to_read_, reading_;
+  std::vector<std::shared_ptr<TcpConnection>> share_ended_, going_on_;   // what they may send in this turn has left; what they could not in the last one
   std::deque<std::shared_ptr<TcpConnection>> to_end_;
   std::int64_t read_share_ns_ = kTurnNs;
   std::int64_t reads_before_ = 0, bytes_out_before_ = 0;   // this turn

@@ -306,6 +306,7 @@ void TcpConnection::flush() {
   if (!write_waiting_ && unsent() > 0 && !share_used_up()) {
     if (send_some() < 0 && !would_block(errno)) hear_out();
   }
+  const bool share_ended = share_used_up();
   sent_in_turn_ = 0;
   if (unsent() == 0) {
     shard_.give_out_buffer(out_.give_buffer());
@@ -319,7 +320,10 @@ void TcpConnection::flush() {
       return abort();
     }
     out_.compact();
-    if (!write_waiting_) {
+    if (!write_waiting_ && share_ended) {
+      flush_asked_ = true;
+      shard_.flush_next_turn(*this);
+    } else if (!write_waiting_) {
       write_waiting_ = true;
       watch_->wait_writable(shared_from_this());
     }

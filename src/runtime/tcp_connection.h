@@ -24,6 +24,7 @@ class ShardSide {
   virtual std::string take_out_buffer() = 0;             // empty, with the capacity of an earlier use
   virtual void give_out_buffer(std::string buffer) = 0;
   virtual void flush_later(class TcpConnection& connection) = 0;     // at the end of this turn
+  virtual void flush_next_turn(class TcpConnection& connection) = 0; // its share of this one is used up
   virtual void end_later(class TcpConnection& connection) = 0;       // end_session() at the end of this turn, or of one soon after when many end
   virtual std::int64_t read_share_ns() const = 0;                    // how long one connection may keep the others waiting in this turn, ...
   virtual std::size_t send_share_bytes() const = 0;                  // ... and how much may leave by it, ...
