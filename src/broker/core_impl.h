@@ -167,6 +167,7 @@ struct Core::Impl {
 
   // ---- tables that the log can rebuild
   ByName<std::unique_ptr<Topic>> topics;
+  boost::unordered_flat_map<std::size_t, Topic*> topic_by_hash;  // of its name: what lies in one place, where `topics` has bucket, node and name; of several the first
   std::vector<Topic*> topic_by_id;        // null: deleted
   model::DataVersion topics_version;
   ByName<Group> groups;
@@ -221,6 +222,8 @@ struct Core::Impl {
   std::string scratch;
 
   // ---- core_topics.cc
+  /// The topic of this name, or another one, or nullptr: a name has more than one place to look.
+  Topic* likely_topic(std::string_view name) const;
   Topic* find_topic(std::string_view name);
   Topic* topic_of(std::uint32_t id) const { return id < topic_by_id.size() ? topic_by_id[id] : nullptr; }
   Topic& apply_topic(const model::TopicConfig& config);

@@ -83,12 +83,14 @@ void Core::Impl::foresee(std::span<const SendPlace> places) const {
   for (; !places.empty(); places = places.subspan(std::min(places.size(), found.size()))) {
     const std::size_t n = std::min(places.size(), found.size());
     for (std::size_t i = 0; i < n; i++) {
-      const auto at = topics.find(places[i].topic);
-      found[i] = at == topics.end() ? nullptr : at->second.get();
+      found[i] = likely_topic(places[i].topic);
       if (found[i]) fetch(*found[i]);
     }
-    for (std::size_t i = 0; i < n; i++)
-      if (found[i] && found[i]->holds(places[i].queue_id)) __builtin_prefetch(&found[i]->queues[static_cast<std::size_t>(places[i].queue_id)]);
+    for (std::size_t i = 0; i < n; i++) {
+      if (!found[i]) continue;
+      __builtin_prefetch(found[i]->config.name.data());
+      if (found[i]->holds(places[i].queue_id)) __builtin_prefetch(&found[i]->queues[static_cast<std::size_t>(places[i].queue_id)]);
+    }
     for (std::size_t i = 0; i < n; i++) {
       queues[i] = found[i] ? found[i]->queue(places[i].queue_id) : nullptr;
       if (queues[i]) fetch(*queues[i]);

@@ -8,8 +8,14 @@ namespace halfmoon::broker {
 
 using storage::RecordType;
 
+Topic* Core::Impl::likely_topic(std::string_view name) const {
+  const auto it = topic_by_hash.find(TextHash{}(name));
+  return it == topic_by_hash.end() ? nullptr : it->second;
+}
+
 Topic* Core::Impl::find_topic(std::string_view name) {
   if (last_topic && last_topic->config.name == name) return last_topic;
+  if (Topic* topic = likely_topic(name); topic && topic->config.name == name) return last_topic = topic;
   const auto it = topics.find(name);
   if (it == topics.end()) return nullptr;
   return last_topic = it->second.get();
@@ -26,6 +32,7 @@ Topic& Core::Impl::apply_topic(const model::TopicConfig& config) {
     slot = std::make_unique<Topic>();
     slot->id = static_cast<std::uint32_t>(topic_by_id.size());
     topic_by_id.push_back(slot.get());
+    topic_by_hash.emplace(TextHash{}(config.name), slot.get());
     slot->system = model::is_system_topic(config.name, options.cluster);
     slot->may_send = !model::is_forbidden_to_send(config.name);
   }
@@ -61,6 +68,7 @@ void Core::Impl::apply_topic_deleted(std::string_view name) {
   locks.forget_topic(name);
   topic_by_id[gone.id] = nullptr;
   last_topic = nullptr;
+  if (likely_topic(name) == &gone) topic_by_hash.erase(TextHash{}(name));
   topics.erase(it);
   touch(topics_version);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/janitor.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -12,25 +14,33 @@ namespace {
 
 constexpr std::int64_t kTickMs = 1000;
 constexpr std::chrono::milliseconds kSnapshotPause{2};   // after each MiB of a snapshot, as when a segment is zeroed
-constexpr std::int64_t kPauseShare = 50;           // drafts may keep everybody out of the core for one part in so many of the time
 constexpr std::int64_t kPrepareAgainMs = 1000;     // after the disk was full
 constexpr std::int64_t kReleaseEveryMs = 10000;
 constexpr std::int64_t kDiskEveryMs = 1000;
 constexpr std::int64_t kDiskWarnEveryMs = 600000;
 constexpr storage::Position kNotAsked = std::numeric_limits<storage::Position>::max();
 
+/// Processor time of this thread.
+std::int64_t worked_us() {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
+}
+
 }  // namespace
 
 Janitor::Janitor(const Settings& settings, Store& store, broker::Core& core, runtime::Monitor& monitor, Clock& clock, Hooks hooks)
     : settings_(settings), store_(store), core_(core), monitor_(monitor), clock_(clock), hooks_(std::move(hooks)),
+      pace_({.log_bytes = settings.snapshot_bytes, .interval_ms = settings.snapshot_interval_s * 1000}),
       gauge_({settings.disk_max_used_percent, settings.disk_tight_percent, settings.disk_full_percent, settings.disk_enough_bytes}) {}
 
 Janitor::~Janitor() { stop(); }
 
 void Janitor::start(storage::Position last_snapshot) {
-  last_snapshot_ = snapshot_before_ = last_snapshot;
-  snapshot_at_.store(last_snapshot + log_before_snapshot(), std::memory_order_relaxed);
-  snapshot_ms_ = release_ms_ = clock_.now().mono_ms;
+  release_ms_ = clock_.now().mono_ms;
+  snapshot_before_ = last_snapshot;
+  pace_.start(last_snapshot, release_ms_);
+  snapshot_at_.store(last_snapshot + pace_.log_before(), std::memory_order_relaxed);
   const std::int64_t every = settings_.durable() ? kTickMs : std::min(kTickMs, settings_.flush_interval_ms);
   worker_ = std::make_unique<runtime::Worker>("janitor", every, [this] { work(); });
   worker_->kick();
@@ -94,9 +104,8 @@ void Janitor::sync_all() {
 
 void Janitor::snapshot(Now now) {
   if (!pending_snapshot_) {
-    if (!snapshot_is_due(now)) return;
-    pending_snapshot_ = draft();
-    draft_ms_ = now.mono_ms;
+    if (!pace_.due(end_.load(std::memory_order_relaxed), now.mono_ms)) return;
+    pending_snapshot_ = draft(now);
     waits_for_.store(pending_snapshot_->position(), std::memory_order_relaxed);
     if (settings_.durable()) hooks_.flush();
     else sync_all();
@@ -113,40 +122,33 @@ void Janitor::snapshot(Now now) {
     hooks_.poisoned("a snapshot could not be written (" + written.error().text + "), and a disk that fails one sync may have lost what others wrote; repair the "
                     "disk and restart the broker, which then recovers all that was acknowledged");
   if (!written.ok()) log_event(LogLevel::Warn, "snapshot.failed", {{"error", written.error().text}, {"consequence", "the next start replays more of the log"}});
-  snapshot_ms_ = now.mono_ms;
+  pace_.over(now.mono_ms);
   pending_snapshot_.reset();
-  snapshot_at_.store((written.ok() ? last_snapshot_ : end_.load(std::memory_order_relaxed)) + log_before_snapshot(), std::memory_order_relaxed);
+  snapshot_at_.store((written.ok() ? pace_.newest() : end_.load(std::memory_order_relaxed)) + pace_.log_before(), std::memory_order_relaxed);
 }
 
-/// Writing a snapshot costs as much as writing that many messages. So it waits for as much new log as was written for the last one, even where that is more than
-/// snapshotLogBytes, and an interval that is over calls for it only where the log has grown by an eighth of that.
-bool Janitor::snapshot_is_due(Now now) const {
-  const storage::Position behind = end_.load(std::memory_order_relaxed) - last_snapshot_;
-  const bool interval_over = now.mono_ms >= snapshot_ms_ + settings_.snapshot_interval_s * 1000;
-  const bool pauses_too_often = now.mono_ms < draft_ms_ + pause_us_ * kPauseShare / 1000;
-  return (behind >= log_before_snapshot() && !pauses_too_often) || (interval_over && behind > last_snapshot_bytes_ / 8);
-}
-
-std::int64_t Janitor::log_before_snapshot() const { return std::max(settings_.snapshot_bytes, last_snapshot_bytes_); }
-
-storage::SnapshotDraft Janitor::draft() {
+storage::SnapshotDraft Janitor::draft(Now now) {
   std::optional<storage::SnapshotDraft> drafted;
   std::chrono::steady_clock::time_point began, ended;
+  const std::int64_t worked_before_us = worked_us();
   monitor_.between_turns([&] {
     began = std::chrono::steady_clock::now();
     drafted = core_.draft_snapshot();
     ended = std::chrono::steady_clock::now();
   });
-  pause_us_ = std::chrono::duration_cast<std::chrono::microseconds>(ended - began).count();
+  pace_.drafted(now.mono_ms, std::chrono::duration_cast<std::chrono::microseconds>(ended - began).count(), worked_us() - worked_before_us);
   return std::move(*drafted);
 }
 
 Status Janitor::write(const storage::SnapshotDraft& snapshot, const std::function<void()>& pause) {
+  const std::int64_t worked_before_us = worked_us();
   HM_TRY_STATUS(store_.snapshots->write(snapshot, pause));
-  snapshot_before_ = last_snapshot_;
-  last_snapshot_ = snapshot.position();
-  last_snapshot_bytes_ = static_cast<std::int64_t>(store_.snapshots->bytes_written());
-  log_event(LogLevel::Debug, "snapshot.written", {{"position", last_snapshot_}, {"bytes", snapshot.bytes()}, {"written_bytes", last_snapshot_bytes_}, {"paused_us", pause_us_}});
+  const std::int64_t work_us = worked_us() - worked_before_us;
+  const auto bytes = static_cast<std::int64_t>(store_.snapshots->bytes_written());
+  snapshot_before_ = pace_.newest();
+  pace_.written(snapshot.position(), bytes, work_us);
+  log_event(LogLevel::Debug, "snapshot.written",
+            {{"position", snapshot.position()}, {"bytes", snapshot.bytes()}, {"written_bytes", bytes}, {"paused_us", pace_.pause_us()}, {"work_us", work_us}});
   return Done{};
 }
 
@@ -221,8 +223,8 @@ Janitor::DiskState Janitor::disk_state() const {
 }
 
 Status Janitor::write_last_snapshot() {
-  const storage::SnapshotDraft last = draft();
-  if (last.position() == last_snapshot_) return Done{};
+  const storage::SnapshotDraft last = draft(clock_.now());
+  if (last.position() == pace_.newest()) return Done{};
   if (store_.log->durable() < last.position()) return Error{ErrorCode::Io, "the log is not durable up to its end"};
   return write(last, {});
 }

@@ -14,6 +14,7 @@
 #include "runtime/worker.h"
 #include "server/disk_gauge.h"
 #include "server/settings.h"
+#include "server/snapshot_pace.h"
 #include "server/store.h"
 
 namespace halfmoon::server {
@@ -56,9 +57,7 @@ class Janitor {
   void watch_disk(Now now);
   void warn_of_disk(Now now, const storage::Disk::Space& space);
   std::int64_t bytes_to_keep() const;
-  bool snapshot_is_due(Now now) const;
-  std::int64_t log_before_snapshot() const;
-  storage::SnapshotDraft draft();
+  storage::SnapshotDraft draft(Now now);
   Status write(const storage::SnapshotDraft& snapshot, const std::function<void()>& pause);
 
   const Settings& settings_;
@@ -74,10 +73,9 @@ class Janitor {
   std::atomic<bool> wants_segment_{true};              // false while a failed preparation is not repeated yet
   std::optional<storage::SnapshotDraft> pending_snapshot_;
   std::optional<broker::Core::Release> pending_release_;
-  storage::Position last_snapshot_ = 0, snapshot_before_ = 0;
-  std::int64_t last_snapshot_bytes_ = 0;               // written for it
-  std::int64_t pause_us_ = 0;                          // for so long the last draft kept everybody out of the core
-  std::int64_t draft_ms_ = 0, snapshot_ms_ = 0, prepare_again_ms_ = 0, release_ms_ = 0, disk_ms_ = 0, disk_warned_ms_ = 0, sync_ms_ = 0;
+  SnapshotPace pace_;
+  storage::Position snapshot_before_ = 0;              // the newest but one
+  std::int64_t prepare_again_ms_ = 0, release_ms_ = 0, disk_ms_ = 0, disk_warned_ms_ = 0, sync_ms_ = 0;
   DiskGauge gauge_;
   std::atomic<broker::DiskLevel> disk_level_{broker::DiskLevel::Ok};
   std::atomic<std::int64_t> disk_used_percent_{0};
