@@ -494,8 +494,11 @@ class MessageReader {
  public:
   virtual ~MessageReader() = default;
   /// Appends the message's image to `out`, with offset, position, time and the broker's constant properties filled in.
-  /// Errors: NotFound, Corrupt, Io. On error `out` is as before.
+  /// Errors: NotFound, Corrupt, Io; Busy: see wait_at_most. On error `out` is as before.
   virtual Status render(Extent extent, std::string& out) = 0;
+  /// From now on render(), and nothing else, waits for the disk no longer than this for one record, and then says Busy: the record is on its way, and to be
+  /// asked for again. Negative, as in the beginning: as long as it takes.
+  virtual void wait_at_most(std::int64_t patience_ns) = 0;
   /// The image of a half message as a producer is asked about it.
   virtual Status render_half(std::int64_t half_position, std::string& out) = 0;
   /// The names of the half message at `half_position`, where the core may have had a verdict for it and forgotten them. nullptr: the core

@@ -36,10 +36,13 @@ class Reader final : public MessageReader {
   }
 
   Status render(Extent extent, std::string& out) override {
-    HM_TRY(RecordView, record, read(extent.position, Trust::Index));
-    if (record.type == RecordType::Message) return append_plain(record.payload, out);
-    return render_chain(extent.position, record, Serve::ToConsumer, out);
+    source_.wait_at_most(patience_ns_);
+    Status rendered = render_message(extent.position, out);
+    source_.wait_at_most(kForEver);
+    return rendered;
   }
+
+  void wait_at_most(std::int64_t patience_ns) override { patience_ns_ = patience_ns; }
 
   Status render_half(std::int64_t half_position, std::string& out) override {
     HM_TRY(RecordView, record, read(half_position, Trust::Index));
@@ -76,12 +79,19 @@ class Reader final : public MessageReader {
   }
 
  private:
+  static constexpr std::int64_t kForEver = -1;
   enum class Trust { Index, Client };
   enum class Serve { ToConsumer, ToProducer };
 
   static Error not_found(Position position) { return {ErrorCode::NotFound, "can not find message by the offset, " + std::to_string(position)}; }
 
   Result<RecordView> read(Position position, Trust trust) { return source_.read(position, trust == Trust::Client ? RecordSource::Trust::Stranger : RecordSource::Trust::Known); }
+
+  Status render_message(Position position, std::string& out) {
+    HM_TRY(RecordView, record, read(position, Trust::Index));
+    if (record.type == RecordType::Message) return append_plain(record.payload, out);
+    return render_chain(position, record, Serve::ToConsumer, out);
+  }
 
   // The usual case: the image as it is, with the constants behind its properties.
   Status append_plain(Bytes image, std::string& out) {
@@ -218,6 +228,7 @@ class Reader final : public MessageReader {
   }
 
   RecordSource source_;
+  std::int64_t patience_ns_ = kForEver;
   const std::atomic<Position>& halves_known_from_;
   std::string suffix_, served_, topic_, properties_;
 };

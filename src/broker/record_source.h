@@ -16,6 +16,8 @@ class RecordSource {
   enum class Trust : std::uint8_t { Known, Stranger };  // see Log::read and Log::read_untrusted
   /// The view lives until the next read. Errors: NotFound, Corrupt (Known only), Io.
   Result<storage::RecordView> read(storage::Position position, Trust trust);
+  /// ReadBuffer::wait_at_most, for the reads from now on.
+  void wait_at_most(std::int64_t patience_ns) { buffer_.wait_at_most(patience_ns); }
 
  private:
   const storage::Log& log_;

@@ -19,7 +19,7 @@ class AskRun final : public AnswerSink {
     for (std::size_t i = 0; i < questions_.in_flight; ++i) put();
     while (answered_ < questions_.count) {
       HM_TRY_STATUS(links_.flush());
-      HM_TRY_STATUS(links_.poll(100, *this));
+      HM_TRY_STATUS(links_.poll(std::chrono::milliseconds(100), *this));
       if (mono_ns() - last_arrival_ns_ > std::uint64_t{options.timeout_s} * 1'000'000'000u) return no_answer(options, questions_.count - answered_);
     }
     return Done{};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/bench_beside.h"
 
+#include <sched.h>
+
 #include <chrono>
 
 #include "cli/bench_ask.h"
@@ -42,7 +44,7 @@ class PollRun final : public AnswerSink {
   }
   Status turn() {
     HM_TRY_STATUS(links_.flush());
-    HM_TRY_STATUS(links_.poll(5, *this));
+    HM_TRY_STATUS(links_.poll(std::chrono::milliseconds(5), *this));
     if (refused_) return Error{ErrorCode::Internal, "the broker refuses long polls: " + *refused_};
     return Done{};
   }
@@ -63,6 +65,18 @@ class PollRun final : public AnswerSink {
   std::uint64_t answered_ = 0;
   std::optional<std::string> refused_;
 };
+
+/// Of this thread. What waits for an answer must not wait for a thread of ours: then the broker would be blamed for it.
+void yield_to_the_sender() {
+  const sched_param none{};
+  (void)::sched_setscheduler(0, SCHED_IDLE, &none);
+}
+
+/// Of this thread: onto the broker's cores, if it is known and held to some.
+void go_where(const std::vector<int>& brokers) {
+  cpu_set_t cores;
+  if (!brokers.empty() && ::sched_getaffinity(brokers.front(), sizeof cores, &cores) == 0) (void)::sched_setaffinity(0, sizeof cores, &cores);
+}
 
 }  // namespace
 
@@ -101,6 +115,8 @@ Status SideLoad::stop(BenchResult& result) {
 }
 
 Status SideLoad::run() {
+  if (options_.beside == SideLoadKind::Hog) go_where(options_.broker_pids);
+  else yield_to_the_sender();
   switch (options_.beside) {
     case SideLoadKind::Polls: return hold_polls();
     case SideLoadKind::Drain: return drain();

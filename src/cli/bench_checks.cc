@@ -101,7 +101,7 @@ void ChecksRun::on_request(std::size_t link, const Answer& request) {
 
 Status ChecksRun::turn(std::uint64_t missing) {
   HM_TRY_STATUS(links_->flush());
-  HM_TRY_STATUS(links_->poll(100, *this));
+  HM_TRY_STATUS(links_->poll(std::chrono::milliseconds(100), *this));
   if (failure_) return *failure_;
   if (mono_ns() - last_arrival_ns_ > std::uint64_t{options_.timeout_s} * 1'000'000'000u) return no_answer(options_, missing);
   return Done{};

@@ -30,7 +30,7 @@ Status ConsumeRun::turn_until(int wait_ms, const std::function<bool()>& enough, 
   while (!enough() && !failure_) {
     HM_TRY_STATUS(each_turn());
     HM_TRY_STATUS(links_.flush());
-    HM_TRY_STATUS(links_.poll(wait_ms, *this));
+    HM_TRY_STATUS(links_.poll(std::chrono::milliseconds(wait_ms), *this));
     const std::uint64_t now = mono_ns();
     if (now > progress_ns_ + std::uint64_t{options_.timeout_s} * 1'000'000'000u) return no_answer(options_, waiting_for());
   }

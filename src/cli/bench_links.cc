@@ -167,12 +167,18 @@ Status Links::flush() {
   return Done{};
 }
 
-Status Links::poll(int timeout_ms, AnswerSink& sink) {
+Status Links::poll(std::chrono::nanoseconds timeout, AnswerSink& sink) {
   std::array<epoll_event, 256> events;
-  const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
+  const timespec wait{.tv_sec = seconds.count(), .tv_nsec = (timeout - seconds).count()};
+  constexpr int kEvents = std::tuple_size_v<decltype(events)>;
+  int n = epoll_pwait2(epoll_, events.data(), kEvents, &wait, nullptr);
+  if (n < 0 && (errno == ENOSYS || errno == EPERM)) {   // a kernel before 5.11, or a container that does not know it
+    n = epoll_wait(epoll_, events.data(), kEvents, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(timeout).count()));
+  }
   if (n < 0) {
     if (errno == EINTR) return Done{};
-    return Error{ErrorCode::Io, "epoll_wait: " + error_text(errno)};
+    return Error{ErrorCode::Io, "waiting for the broker: " + error_text(errno)};
   }
   if (n > 0) sink.on_arrival();
   for (int i = 0; i < n; ++i) {

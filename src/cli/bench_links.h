@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -50,7 +51,7 @@ class Links {
   }
   /// Waits until something arrives, at most `timeout_ms` (0: only looks), and hands all of it to the sink. Io: a connection ended,
   /// or brought what is no frame.
-  Status poll(int timeout_ms, AnswerSink& sink);
+  Status poll(std::chrono::nanoseconds timeout, AnswerSink& sink);
 
  private:
   struct Link {

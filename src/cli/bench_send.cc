@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/prctl.h>
+
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <vector>
 
@@ -45,6 +48,9 @@ class SendRun final : public AnswerSink {
   };
 
   bool open_loop() const { return options_.rate_per_s > 0; }
+  /// Whether a thread of ours that must not starve is on this core.
+  bool shares_its_core() const { return options_.beside == SideLoadKind::Polls || options_.beside == SideLoadKind::Drain; }
+  std::chrono::nanoseconds until_next(std::uint64_t start_ns) const;
   void put(std::size_t link, std::uint64_t from_ns);
   Status send_what_is_due(std::uint64_t start_ns);
   void keep(Status status) {
@@ -126,7 +132,16 @@ Status SendRun::send_what_is_due(std::uint64_t start_ns) {
   return Done{};
 }
 
+/// How long to wait for answers. An open loop that is alone never sleeps: a wake-up that comes late would count as the broker's latency.
+std::chrono::nanoseconds SendRun::until_next(std::uint64_t start_ns) const {
+  if (!open_loop() || sent_ == total_) return std::chrono::milliseconds(open_loop() && !shares_its_core() ? 0 : 100);
+  if (!shares_its_core()) return std::chrono::nanoseconds(0);
+  const std::uint64_t due_ns = intended_ns(options_, start_ns, sent_), now_ns = mono_ns();
+  return std::chrono::nanoseconds(due_ns > now_ns ? due_ns - now_ns : 0);
+}
+
 Status SendRun::run() {
+  if (shares_its_core()) ::prctl(PR_SET_TIMERSLACK, 1);
   on_arrival();
   if (warmup_ == 0) HM_TRY_STATUS(meter_.start());
   const std::uint64_t start_ns = mono_ns();
@@ -136,16 +151,15 @@ Status SendRun::run() {
     }
   }
   while (done_ < total_ && !failure_) {
-    // An open loop never sleeps: a wake-up that comes late would count as the broker's latency.
     if (open_loop()) HM_TRY_STATUS(send_what_is_due(start_ns));
     HM_TRY_STATUS(links_.flush());
-    HM_TRY_STATUS(links_.poll(open_loop() ? 0 : 100, *this));
+    HM_TRY_STATUS(links_.poll(until_next(start_ns), *this));
     if (done_ == sent_) last_arrival_ns_ = now_ns_;  // nothing is owed to us
     if (mono_ns() - last_arrival_ns_ > std::uint64_t{options_.timeout_s} * 1'000'000'000u) return no_answer(options_, sent_ - done_);
   }
   while (!failure_ && links_.anything_unsent()) {  // the last commits
     HM_TRY_STATUS(links_.flush());
-    HM_TRY_STATUS(links_.poll(1, *this));
+    HM_TRY_STATUS(links_.poll(std::chrono::milliseconds(1), *this));
   }
   if (failure_) return *failure_;
   HM_TRY_STATUS(meter_.stop());

@@ -70,7 +70,7 @@ Result<TxLink::Reply> TxLink::ask(wire::RequestCode code, const Fields& fields) 
   while (!sink.reply) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     if (left <= 0) return Error{ErrorCode::Io, "the broker at " + where_ + " did not answer within 30 s; what was asked for may have happened all the same: look with `halfmoon tx show`"};
-    HM_TRY_STATUS(links_->poll(static_cast<int>(left), sink));
+    HM_TRY_STATUS(links_->poll(std::chrono::milliseconds(left), sink));
   }
   if (sink.reply->code == static_cast<std::int32_t>(wire::ResponseCode::RequestCodeNotSupported))
     return Error{ErrorCode::NotSupported, where_ + " does not know this request: it is not a Halfmoon broker, or an older one"};

@@ -5,9 +5,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 
 #include "base/check.h"
 #include "storage/posix_file.h"
@@ -16,6 +18,7 @@ namespace halfmoon::storage {
 namespace {
 
 constexpr int kReadsMax = 256;   // under way at a time; more are done by whoever waits for them
+constexpr std::int64_t kForEver = -1;
 
 }  // namespace
 
@@ -23,7 +26,7 @@ class AsyncReads::Pending final : public PendingRead {
  public:
   Pending(std::shared_ptr<AsyncReads> owner, File& file, std::int64_t at, MutableBytes out) : owner_(std::move(owner)), file_(file), at_(at), out_(out) {}
   ~Pending() override {
-    if (under_way_) owner_->wait(*this);  // the kernel writes into the memory until then
+    if (under_way_) owner_->wait(*this, kForEver);  // the kernel writes into the memory until then
   }
 
   void begin(int fd) {
@@ -39,11 +42,13 @@ class AsyncReads::Pending final : public PendingRead {
   }
 
   Result<std::size_t> wait() override {
-    if (under_way_) owner_->wait(*this);
+    if (under_way_) owner_->wait(*this, kForEver);
     const bool all = std::exchange(under_way_, false) && result_ == static_cast<std::int64_t>(out_.size());
     if (all) return out_.size();
     return file_.read_at(at_, out_);
   }
+
+  bool there(std::int64_t patience_ns) override { return !under_way_ || owner_->wait(*this, patience_ns); }
 
   /// The kernel's answer, on whichever thread takes it; nothing of this read is touched after that.
   void answered(std::int64_t result) {
@@ -81,18 +86,29 @@ std::unique_ptr<PendingRead> AsyncReads::begin(File& file, int fd, std::int64_t 
   return read;
 }
 
-void AsyncReads::wait(const Pending& read) {
+bool AsyncReads::wait(const Pending& read, std::int64_t patience_ns) {
+  using Clock = std::chrono::steady_clock;
+  const auto until = Clock::now() + std::chrono::nanoseconds(patience_ns);
   while (!read.answered()) {
-    const std::lock_guard lock(reaping_);
-    if (read.answered()) return;  // somebody else took its answer
+    std::unique_lock lock(reaping_, std::defer_lock);
+    timespec left{};
+    if (patience_ns < 0) {
+      lock.lock();
+    } else {
+      if (!lock.try_lock()) return read.answered();   // who holds it takes our answer too
+      left.tv_nsec = std::clamp<std::int64_t>((until - Clock::now()) / std::chrono::nanoseconds(1), 0, 999'999'999);
+    }
+    if (read.answered()) break;  // somebody else took its answer
     std::array<io_event, 16> events;
-    const long n = ::syscall(SYS_io_getevents, context_, 1L, static_cast<long>(events.size()), events.data(), nullptr);
+    const long n = ::syscall(SYS_io_getevents, context_, 1L, static_cast<long>(events.size()), events.data(), patience_ns < 0 ? nullptr : &left);
     HM_CHECK(n >= 0 || errno == EINTR);
     for (long i = 0; i < n; i++) {
       const io_event& event = events[static_cast<std::size_t>(i)];
       reinterpret_cast<Pending*>(static_cast<std::uintptr_t>(event.data))->answered(event.res);
     }
+    if (patience_ns >= 0 && n <= 0) return read.answered();
   }
+  return true;
 }
 
 }  // namespace halfmoon::storage

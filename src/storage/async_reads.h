@@ -27,7 +27,8 @@ class AsyncReads : public std::enable_shared_from_this<AsyncReads> {
   class Pending;
   AsyncReads() = default;
   bool open();
-  void wait(const Pending& read);
+  /// Whether it has been answered; waits for that, but no longer than `patience_ns` unless that is negative.
+  bool wait(const Pending& read, std::int64_t patience_ns);
 
   std::once_flag opened_;
   unsigned long context_ = 0;   // the kernel's; 0: none

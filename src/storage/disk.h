@@ -30,6 +30,8 @@ class PendingRead {
   virtual ~PendingRead() = default;
   /// Waits for its end, once; as File::read_at.
   virtual Result<std::size_t> wait() = 0;
+  /// Whether wait() need not wait for the disk any more; gives it `patience_ns` to get there.
+  virtual bool there(std::int64_t /*patience_ns*/) { return true; }
 };
 
 /// An open file. Reads may come from any thread; writes from one at a time; a sync may overlap them (it then says nothing of the

@@ -55,6 +55,9 @@ class ReadBuffer {
   ~ReadBuffer();
   ReadBuffer(ReadBuffer&&) noexcept;
   ReadBuffer& operator=(ReadBuffer&&) noexcept;
+  /// Reads with it wait for the disk no longer than this, each time, and then say Busy; the record is on its way all the same. Negative, as in the
+  /// beginning: as long as it takes.
+  void wait_at_most(std::int64_t patience_ns);
 
  private:
   friend class Log;

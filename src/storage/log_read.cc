@@ -40,6 +40,7 @@ ReadBuffer::ReadBuffer() : state_(std::make_unique<State>()) {}
 ReadBuffer::~ReadBuffer() = default;
 ReadBuffer::ReadBuffer(ReadBuffer&&) noexcept = default;
 ReadBuffer& ReadBuffer::operator=(ReadBuffer&&) noexcept = default;
+void ReadBuffer::wait_at_most(std::int64_t patience_ns) { state_->patience_ns = patience_ns; }
 
 Result<RecordView> Log::Impl::read(Position position, ReadBuffer::State& state, Trust trust) const {
   HM_CHECK(recovered);
@@ -96,7 +97,7 @@ Result<Bytes> Log::Impl::bytes_of(Position position, std::int64_t bytes, const W
   for (std::int64_t done = 0; done < wanted;) {
     const Position at = position + done;
     if (!state.window.holds(windows, at, 1)) {
-      HM_TRY(auto, window, windows.at(at, source));
+      HM_TRY(auto, window, windows.at(at, source, state.patience_ns));
       state.window = std::move(window);
     }
     const Bytes part = state.window.holds(windows, at, 1) ? state.window.from(at, wanted - done) : Bytes();

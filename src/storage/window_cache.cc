@@ -30,10 +30,13 @@ struct WindowCache::Window {
 
   bool spans(Position position) const { return position >= begin && position < end; }
 
-  /// Waits until its bytes are here.
-  Status wait() {
+  /// Waits until its bytes are here, `patience_ns` at most unless that is negative. Errors: Busy.
+  Status wait(std::int64_t patience_ns) {
     if (arrived.load(std::memory_order_acquire)) return Done{};
-    const std::lock_guard lock(mutex);
+    std::unique_lock lock(mutex, std::defer_lock);
+    if (patience_ns < 0) lock.lock();
+    else if (!lock.try_lock()) return not_yet();   // another thread waits for it
+    if (pending && patience_ns >= 0 && !pending->there(patience_ns)) return not_yet();
     if (pending) {
       const auto got = pending->wait();
       pending.reset();
@@ -45,6 +48,9 @@ struct WindowCache::Window {
     if (failed) return Error(*failed);
     return Done{};
   }
+  static Error not_yet() { return {ErrorCode::Busy, "the disk has not brought it yet"}; }
+  /// Pinned by nobody, under the cache's mutex: whether the disk still writes into it.
+  bool under_way() const { return pending && !pending->there(0); }
 };
 
 WindowCache::~WindowCache() = default;
@@ -95,10 +101,12 @@ WindowCache::Range WindowCache::range_for(Position position, const Source& sourc
 /// A window for the range, locked (begin() unlocks it): an old one that nobody looks into, or a new one.
 WindowCache::Pin WindowCache::take(Range range, bool goes_on) {
   std::shared_ptr<Window> window;
-  if (windows_.size() >= kWindows) {
+  const auto look_for = [&](bool waiting_for_it) {
     for (const auto& old : windows_)
-      if (old->pins.load(std::memory_order_acquire) == 0 && (!window || old->used < window->used)) window = old;
-  }
+      if (old->pins.load(std::memory_order_acquire) == 0 && (!window || old->used < window->used) && (waiting_for_it || !old->under_way())) window = old;
+  };
+  if (windows_.size() >= kWindows) look_for(false);
+  if (!window && windows_.size() >= 2 * kWindows) look_for(true);
   if (!window) window = windows_.emplace_back(std::make_shared<Window>());
   window->mutex.lock();
   window->pending.reset();   // asked for ahead and never looked into: waits for the disk's last word
@@ -139,7 +147,7 @@ void WindowCache::plan_ahead(const Window& from, const Source& source, std::vect
   }
 }
 
-Result<WindowCache::Pin> WindowCache::at(Position position, const Source& source) {
+Result<WindowCache::Pin> WindowCache::at(Position position, const Source& source, std::int64_t patience_ns) {
   Pin pin;
   std::vector<Pin> planned;
   {
@@ -156,8 +164,8 @@ Result<WindowCache::Pin> WindowCache::at(Position position, const Source& source
     if (!std::exchange(window->looked_into, true) && window->goes_on) plan_ahead(*window, source, planned);
   }
   for (const Pin& one : planned) begin(*one.window_, source);
-  if (auto arrived = pin.window_->wait(); !arrived.ok()) {
-    forget(*pin.window_);
+  if (auto arrived = pin.window_->wait(patience_ns); !arrived.ok()) {
+    if (arrived.error().code != ErrorCode::Busy) forget(*pin.window_);
     return std::move(arrived).error();
   }
   if (position >= pin.window_->here) forget(*pin.window_);

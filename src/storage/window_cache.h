@@ -19,7 +19,7 @@ namespace halfmoon::storage {
 /// that can be: filling it and copying out of it took half of a reader's time.
 ///
 /// Whoever reads on is read ahead for: each window is twice its predecessor, 64 KiB to 1 MiB, and when one is first looked into the disk begins on the next
-/// ones. A jump begins anew. At most kWindows are kept; the one that was not used for longest goes. Any thread.
+/// ones. A jump begins anew. At most kWindows are kept; the one that was not used for longest goes. While the disk owes so many, as many more. Any thread.
 class WindowCache {
   struct Window;
 
@@ -61,9 +61,10 @@ class WindowCache {
     Position first = 0;
     Position limit = 0;
   };
-  /// A window that holds the byte at `position`, below the source's limit; waits for the disk if it must. Where the file ends before it: one that does not.
-  /// Errors: Io; the next call tries again.
-  Result<Pin> at(Position position, const Source& source);
+  /// A window that holds the byte at `position`, below the source's limit; waits for the disk if it must, `patience_ns` at most unless that is negative.
+  /// Where the file ends before it: one that does not. Errors: Io; Busy: it is not here yet, and on its way. The next call tries again.
+  Result<Pin> at(Position position, const Source& source, std::int64_t patience_ns = kForEver);
+  static constexpr std::int64_t kForEver = -1;
   /// What is known of [from, to) may be wrong: it is read again when next asked for.
   void forget(Position from, Position to);
 

@@ -119,6 +119,87 @@ TEST_F(WindowCacheOnDisk, WhatWasAskedForAheadMayNeverBeLookedInto) {
   }  // the memory goes while the disk is reading: waited for
 }
 
+/// A file whose reads that were begun do not end before they may.
+class SlowFile final : public File {
+ public:
+  explicit SlowFile(std::shared_ptr<File> file) : file_(std::move(file)) {}
+  bool may_end = false;
+
+  Result<std::size_t> read_at(std::int64_t at, MutableBytes out) override { return file_->read_at(at, out); }
+  Status write_at(std::int64_t at, Bytes bytes) override { return file_->write_at(at, bytes); }
+  Status write_at(std::int64_t at, Bytes first, Bytes second) override { return file_->write_at(at, first, second); }
+  Status sync() override { return file_->sync(); }
+  Status allocate(std::int64_t bytes) override { return file_->allocate(bytes); }
+  Result<std::int64_t> size() override { return file_->size(); }
+  bool direct() const override { return file_->direct(); }
+  std::unique_ptr<PendingRead> begin_read(std::int64_t at, MutableBytes out) override { return std::make_unique<Slow>(*this, at, out); }
+
+ private:
+  class Slow final : public PendingRead {
+   public:
+    Slow(SlowFile& file, std::int64_t at, MutableBytes out) : file_(file), at_(at), out_(out) {}
+    Result<std::size_t> wait() override {
+      HM_CHECK(file_.may_end);   // it would keep everybody waiting
+      return file_.read_at(at_, out_);
+    }
+    bool there(std::int64_t) override { return file_.may_end; }
+
+   private:
+    SlowFile& file_;
+    const std::int64_t at_;
+    const MutableBytes out_;
+  };
+  const std::shared_ptr<File> file_;
+};
+
+TEST_F(WindowCacheOnDisk, WhoHasNoPatienceIsToldAndFindsItLater) {
+  const auto slow = std::make_shared<SlowFile>(fill(*disk_, 1 << 20));
+  const std::shared_ptr<File> file = slow;
+  WindowCache cache(reads_);
+  const WindowCache::Source source{.file = file, .first = 0, .limit = 1 << 20};
+  for (const std::int64_t patience_ns : {0, 1000, 0}) {
+    const auto pin = cache.at(5000, source, patience_ns);
+    ASSERT_FALSE(pin.ok());
+    EXPECT_EQ(pin.error().code, ErrorCode::Busy);
+  }
+  EXPECT_EQ(reads_, 1);
+  slow->may_end = true;
+  const auto pin = cache.at(5000, source, 0);
+  ASSERT_TRUE(pin.ok());
+  expect_right(*pin, 5000, 10'000);
+  EXPECT_EQ(reads_, 1);
+}
+
+TEST_F(WindowCacheOnDisk, WhileTheDiskOwesManyWindowsNobodyWaitsForOneToBeFree) {
+  const auto slow = std::make_shared<SlowFile>(fill(*disk_, kFileBytes));
+  const std::shared_ptr<File> file = slow;
+  WindowCache cache(reads_);
+  const WindowCache::Source source{.file = file, .first = 0, .limit = kFileBytes};
+  constexpr auto kMany = static_cast<std::int64_t>(2 * WindowCache::kWindows);
+  const auto place = [](std::int64_t i) { return (i * 29 % kMany) * (512 << 10); };   // jumps: nothing is read ahead
+  for (std::int64_t i = 0; i < kMany; i++) EXPECT_EQ(cache.at(place(i), source, 0).error().code, ErrorCode::Busy);
+  EXPECT_EQ(reads_, kMany);
+  slow->may_end = true;
+  for (std::int64_t i = 0; i < kMany; i++) {
+    const auto pin = cache.at(place(i), source, 0);
+    ASSERT_TRUE(pin.ok());
+    expect_right(*pin, place(i), 1000);
+  }
+  EXPECT_EQ(reads_, kMany);   // all were kept
+}
+
+TEST_F(WindowCacheOnDisk, PatienceIsWithTheRealDiskToo) {
+  const auto file = fill(*disk_, 8 << 20);
+  WindowCache cache(reads_);
+  const WindowCache::Source source{.file = file, .first = 0, .limit = 8 << 20};
+  for (Position at = 0; at < 8 << 20; at += 300'000) {
+    auto pin = cache.at(at, source, 0);
+    for (int i = 0; i < 100'000 && !pin.ok() && pin.error().code == ErrorCode::Busy; i++) pin = cache.at(at, source, 100'000);
+    ASSERT_TRUE(pin.ok());
+    expect_right(*pin, at, 10'000);
+  }
+}
+
 TEST_F(WindowCacheOnDisk, AFileThatEndsEarlyGivesWhatThereIs) {
   const auto file = fill(*disk_, 1 << 20);
   WindowCache cache(reads_);

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapter/remoting/channel.h"
 
+#include <chrono>
+
 #include "adapter/remoting/context.h"
 #include "adapter/remoting/pull_answer.h"
 
 namespace halfmoon::adapter {
 namespace {
+
+/// A pull keeps all others of its thread waiting for a disk that is slow no longer than this; nor, for a while after that, does any.
+constexpr std::int64_t kDiskPatienceNs = 500'000;
+constexpr std::chrono::microseconds kWithoutPatience{200};
 
 model::HostAddress host_address(const runtime::SocketAddress& socket) {
   model::HostAddress address;
@@ -71,10 +77,26 @@ void Channel::write_pull(FinishedPull& pull) {
     context_.busy_pulls.fetch_add(1, std::memory_order_relaxed);
     return pull.ticket.fail(Error{ErrorCode::Busy, "answers to all clients together hold more memory than they may (maxConnectionBytes); try again"});
   }
-  write_pull_answer(pull.ticket, pull.result, *to);
+  using Clock = std::chrono::steady_clock;
+  PullTools& tools = pull_tools();
+  if (brings_messages) tools.reader->wait_at_most(Clock::now() < tools.patient_from ? 0 : kDiskPatienceNs);
+  if (!write_pull_answer(pull.ticket, pull.result, *to)) {
+    tools.patient_from = Clock::now() + kWithoutPatience;
+    return write_pull_later(pull);
+  }
   if (!brings_messages) return;
   connection_->send_early();
   (void)connection_->short_of_memory();
+}
+
+/// In the next turn: others are served meanwhile.
+void Channel::write_pull_later(FinishedPull& pull) {
+  ++waiting_pulls_;
+  post([pull = std::move(pull)]() mutable {
+    Channel& channel = pull.ticket.channel();
+    --channel.waiting_pulls_;
+    channel.write_pull(pull);
+  });
 }
 
 void Channel::finish_pull(Ticket ticket, Result<broker::PullResult>&& result) {

@@ -82,7 +82,7 @@ class Channel {
   /// Where answers are appended; nullptr if there is nobody left to read them.
   std::string* out() { return gone_ || connection_->closed() ? nullptr : &connection_->out(); }
   /// The client has not taken so much of what it asked for that nothing more should be done for it now.
-  bool full() const { return !gone_ && connection_->full(); }
+  bool full() const { return waiting_pulls_ >= kWaitingPullsMax || (!gone_ && connection_->full()); }
   /// Others wait: large answers one at a time.
   bool hurried() const { return !gone_ && connection_->hurried(); }
   wire::Language language() const { return language_; }
@@ -100,9 +100,11 @@ class Channel {
   void finish_pull(Ticket ticket, Result<broker::PullResult>&& result);
 
  private:
+  static constexpr int kWaitingPullsMax = 16;
   struct FinishedPull;
   PullTools& pull_tools();
   void write_pull(FinishedPull& pull);
+  void write_pull_later(FinishedPull& pull);
   struct FinishedPull {
     Ticket ticket;
     Result<broker::PullResult> result;
@@ -118,6 +120,7 @@ class Channel {
   PullTools* pull_tools_ = nullptr;   // the thread's
   bool in_turn_ = false;
   std::vector<FinishedPull> finished_pulls_;
+  int waiting_pulls_ = 0;                // for the disk
 };
 
 template <class F>

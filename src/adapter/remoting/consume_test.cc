@@ -151,6 +151,56 @@ TEST_F(ConsumeTest, AMessageThatCannotBeReadEndsTheAnswerBeforeIt) {
   EXPECT_EQ(answer.ext.at("nextBeginOffset"), "5");
 }
 
+TEST_F(ConsumeTest, APullDoesNotKeepOthersWaitingForTheDisk) {
+  broker.pull_result = found();
+  broker.reader.not_yet[100] = 2;
+  Client client = connect();
+  client.feed(frame(11, 3, pull_fields(2)) + frame(30, 4, {{"topic", "T"}, {"queueId", "3"}}));
+  EXPECT_GT(broker.reader.patience_ns, 0);
+  EXPECT_EQ(client.connection->posted.size(), 1u);
+  const std::size_t before = client.connection->written.size();
+  EXPECT_GT(before, 0u);   // the other answer
+  client.connection->run_posted();
+  EXPECT_EQ(client.connection->written.size(), before);
+  EXPECT_EQ(client.connection->posted.size(), 1u);
+  const std::vector<Answer> answers = client.answers();
+  ASSERT_EQ(answers.size(), 2u);
+  EXPECT_EQ(answers[1].opaque, 3);
+  EXPECT_EQ(answers[1].body, "<100><200>");
+}
+
+TEST_F(ConsumeTest, WhatTheDiskHasBroughtIsAnsweredWithoutTheRest) {
+  broker.pull_result = found();
+  broker.reader.not_yet[200] = 1;
+  Client client = connect();
+  const Answer answer = client.ask(11, pull_fields(2));
+  EXPECT_EQ(answer.code, 0);
+  EXPECT_EQ(answer.body, "<100>");
+  EXPECT_EQ(answer.ext.at("nextBeginOffset"), "6");
+}
+
+TEST_F(ConsumeTest, AClientWithManyPullsThatWaitForTheDiskIsNotReadOn) {
+  constexpr int kPulls = 100;
+  broker.pull_result = found();
+  broker.reader.not_yet[100] = 1'000'000;
+  Client client = connect();
+  std::string read;
+  for (int i = 0; i < kPulls; ++i) read += frame(11, i, pull_fields(0));
+  auto consumed = client.session->on_data(as_bytes(read));
+  EXPECT_TRUE(consumed.paused);
+  EXPECT_LE(broker.pulls.size(), 16u);
+  EXPECT_EQ(client.connection->posted.size(), broker.pulls.size());
+  client.connection->run_posted();
+  EXPECT_EQ(client.connection->posted.size(), broker.pulls.size());
+  broker.reader.not_yet.clear();
+  client.connection->run_posted();
+  for (int i = 0; i < kPulls && consumed.bytes < read.size(); ++i) {
+    read.erase(0, consumed.bytes);
+    consumed = client.session->on_data(as_bytes(read));
+  }
+  EXPECT_EQ(client.answers().size(), static_cast<std::size_t>(kPulls));
+}
+
 TEST_F(ConsumeTest, OffsetsOfQueues) {
   Client client = connect();
   const Ext queue = {{"topic", "T"}, {"queueId", "3"}};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -23,6 +24,7 @@ namespace halfmoon::adapter {
 struct PullTools {
   std::unique_ptr<broker::MessageReader> reader;
   SharedBodies bodies;
+  std::chrono::steady_clock::time_point patient_from{};   // the disk is slow: until then no pull waits for it
 };
 
 /// What all sessions share. `options` and `ports` do not change once there are sessions; everything else is touched inside the
@@ -45,7 +47,7 @@ struct Context {
   PullTools& pull_tools() {
     const std::lock_guard lock(pull_tools_mutex_);
     auto& tools = pull_tools_[std::this_thread::get_id()];
-    if (!tools) tools = std::make_unique<PullTools>(PullTools{.reader = ports->readers.make_reader(), .bodies = {}});
+    if (!tools) tools = std::make_unique<PullTools>(PullTools{.reader = ports->readers.make_reader(), .bodies = {}, .patient_from = {}});
     return *tools;
   }
 

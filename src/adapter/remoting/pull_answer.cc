@@ -63,24 +63,27 @@ Written write_frame(const Ticket& ticket, const broker::PullResult& result, Verd
 
 }  // namespace
 
-void write_pull_answer(const Ticket& ticket, const Result<broker::PullResult>& result, std::string& out) {
-  if (ticket.one_way()) return;
+bool write_pull_answer(const Ticket& ticket, const Result<broker::PullResult>& result, std::string& out) {
+  if (ticket.one_way()) return true;
   if (!result.ok()) {
     wire::append_frame(out, ticket.start(to_response_code(result.error().code), result.error().text));
-    return;
+    return true;
   }
   const std::span<const broker::Extent> all(result->extents);
   const Written first = write_frame(ticket, *result, verdict_of(*result), result->next_offset, all, out);
-  if (first.messages == all.size()) return;
+  if (first.messages == all.size()) return true;
+  if (first.messages == 0 && first.error.code == ErrorCode::Busy) return false;
   const std::int64_t unread = all[first.messages].queue_offset;
   if (first.messages > 0) {
-    write_frame(ticket, *result, verdict_of(*result), unread, all.first(first.messages), out);
+    const Written again = write_frame(ticket, *result, verdict_of(*result), unread, all.first(first.messages), out);
+    if (again.messages < first.messages) return false;   // what was here has gone meanwhile, and is read once more
   } else if (first.error.code == ErrorCode::NotFound) {
     // Retention took it between the core's answer and our reading: the next pull is told where the queue begins now.
     write_frame(ticket, *result, {ResponseCode::PullRetryImmediately, "MESSAGE_WAS_REMOVING"}, unread, {}, out);
   } else {
     wire::append_frame(out, ticket.start(to_response_code(first.error.code), first.error.text));
   }
+  return true;
 }
 
 }  // namespace halfmoon::adapter

@@ -53,7 +53,14 @@ struct FakeReader final : broker::MessageReader {
   std::map<std::int64_t, std::string> images;   // by position
   std::map<std::int64_t, ErrorCode> failures;
   std::map<std::int64_t, broker::HalfNames> forgotten;  // half messages whose names the core has no more
+  std::map<std::int64_t, int> not_yet;   // so often the disk has not brought it, to those whose patience has an end
+  std::int64_t patience_ns = -1;
+  void wait_at_most(std::int64_t ns) override { patience_ns = ns; }
   Status render(broker::Extent extent, std::string& out) override {
+    if (patience_ns >= 0 && not_yet[extent.position] > 0) {
+      --not_yet[extent.position];
+      return Error{ErrorCode::Busy, "not yet"};
+    }
     if (const auto failed = failures.find(extent.position); failed != failures.end()) return Error{failed->second, "unreadable"};
     out += images.contains(extent.position) ? images[extent.position] : "<" + std::to_string(extent.position) + ">";
     return Done{};
@@ -81,6 +88,7 @@ struct FakeReader final : broker::MessageReader {
 struct ReaderHandle final : broker::MessageReader {
   explicit ReaderHandle(FakeReader& r) : reader(r) {}
   FakeReader& reader;
+  void wait_at_most(std::int64_t ns) override { reader.wait_at_most(ns); }
   Status render(broker::Extent e, std::string& out) override { return reader.render(e, out); }
   Status render_half(std::int64_t p, std::string& out) override { return reader.render_half(p, out); }
   Result<std::unique_ptr<broker::HalfNames>> forgotten_half(std::int64_t p) override { return reader.forgotten_half(p); }
