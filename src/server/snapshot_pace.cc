@@ -26,7 +26,8 @@ std::int64_t SnapshotPace::log_before() const { return std::max(rules_.log_bytes
 
 bool SnapshotPace::due(storage::Position end, std::int64_t mono_ms) const {
   const std::int64_t grown = end - newest_;
-  const std::int64_t apart_us = std::max(pause_us_ * kPauseShare, (draft_work_us_ + write_work_us_) * kWorkShare);
+  const std::int64_t much_work_us = std::max<std::int64_t>(0, draft_work_us_ + write_work_us_ - kWorkFreeUs);
+  const std::int64_t apart_us = std::max(pause_us_ * kPauseShare, much_work_us * kWorkShare);
   const bool too_soon = mono_ms < drafted_ms_ + apart_us / 1000;
   const bool interval_over = mono_ms >= over_ms_ + rules_.interval_ms;
   return (grown >= log_before() && !too_soon) || (interval_over && grown > bytes_ / 8);

@@ -14,10 +14,11 @@ class SnapshotPace {
     std::int64_t log_bytes = 0;     // snapshotLogBytes
     std::int64_t interval_ms = 0;
   };
-  /// While a draft is made everybody waits, which may be one part in so many of the time; and draft and writing together may take one part in so many
-  /// of a processor. With a hundred thousand queues both count.
+  /// While a draft is made everybody waits, which may be one part in so many of the time; and what draft and writing together take of a processor, beyond
+  /// kWorkFreeUs, may be one part in so many. With a hundred thousand queues both count; with few, a quick restart counts more.
   static constexpr std::int64_t kPauseShare = 50;
   static constexpr std::int64_t kWorkShare = 30;
+  static constexpr std::int64_t kWorkFreeUs = 25'000;
 
   explicit SnapshotPace(Rules rules) : rules_(rules) {}
 

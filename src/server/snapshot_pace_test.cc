@@ -50,9 +50,16 @@ TEST_F(SnapshotPaceTest, WorkIsSoSmallAPartOfAProcessor) {
   pace_.drafted(kStartMs, 1'000, 30'000);
   pace_.written(2'000, 10, 70'000);
   pace_.over(kStartMs);
-  constexpr std::int64_t kApartMs = 100 * SnapshotPace::kWorkShare;
+  constexpr std::int64_t kApartMs = (100'000 - SnapshotPace::kWorkFreeUs) / 1000 * SnapshotPace::kWorkShare;
   EXPECT_FALSE(pace_.due(1'000'000, kStartMs + kApartMs - 1));
   EXPECT_TRUE(pace_.due(1'000'000, kStartMs + kApartMs));
+}
+
+TEST_F(SnapshotPaceTest, LittleWorkIsFree) {
+  pace_.drafted(kStartMs, 0, SnapshotPace::kWorkFreeUs / 2);
+  pace_.written(2'000, 10, SnapshotPace::kWorkFreeUs / 2);
+  pace_.over(kStartMs);
+  EXPECT_TRUE(pace_.due(1'000'000, kStartMs + 1));
 }
 
 TEST_F(SnapshotPaceTest, AnIntervalThatIsOverDoesNotWaitForThat) {
