@@ -8,6 +8,7 @@
 #include "model/message_image.h"
 #include "model/names.h"
 #include "model/properties.h"
+#include "storage/disk.h"
 
 namespace halfmoon::broker {
 namespace {
@@ -38,7 +39,7 @@ class Reader final : public MessageReader {
   Status render(Extent extent, std::string& out) override {
     source_.wait_at_most(patience_ns_);
     Status rendered = render_message(extent.position, out);
-    source_.wait_at_most(kForEver);
+    source_.wait_at_most(storage::kForEver);
     return rendered;
   }
 
@@ -79,7 +80,6 @@ class Reader final : public MessageReader {
   }
 
  private:
-  static constexpr std::int64_t kForEver = -1;
   enum class Trust { Index, Client };
   enum class Serve { ToConsumer, ToProducer };
 
@@ -228,7 +228,7 @@ class Reader final : public MessageReader {
   }
 
   RecordSource source_;
-  std::int64_t patience_ns_ = kForEver;
+  std::int64_t patience_ns_ = storage::kForEver;
   const std::atomic<Position>& halves_known_from_;
   std::string suffix_, served_, topic_, properties_;
 };

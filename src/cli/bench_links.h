@@ -49,7 +49,7 @@ class Links {
   Status flush_over(std::size_t link, std::size_t bytes) {
     return unsent_bytes(link) >= bytes && !links_[link].waits_for_room ? flush(link) : Status(Done{});
   }
-  /// Waits until something arrives, at most `timeout_ms` (0: only looks), and hands all of it to the sink. Io: a connection ended,
+  /// Waits until something arrives, `timeout` at most (0: only looks), and hands all of it to the sink. Io: a connection ended,
   /// or brought what is no frame.
   Status poll(std::chrono::nanoseconds timeout, AnswerSink& sink);
 

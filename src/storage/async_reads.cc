@@ -18,7 +18,6 @@ namespace halfmoon::storage {
 namespace {
 
 constexpr int kReadsMax = 256;   // under way at a time; more are done by whoever waits for them
-constexpr std::int64_t kForEver = -1;
 
 }  // namespace
 

@@ -24,6 +24,9 @@ enum class OpenMode : std::uint8_t {
 /// positions are then multiples of 4096; where the file system cannot, the file opens Cached and `direct()` says so.
 enum class Caching : std::uint8_t { Cached, Direct };
 
+/// The patience of who waits as long as it takes; any that is negative means that.
+inline constexpr std::int64_t kForEver = -1;
+
 /// A read that may still be under way. Its memory and its file outlive it; destroying it waits for its end.
 class PendingRead {
  public:

@@ -189,7 +189,7 @@ struct ReadBuffer::State {
   RecordSeed seed;                   // of the segment that it is of
   std::vector<std::byte> copy;       // of a record out of the ring, or of one that lies across windows
   FileWindow again;                  // of a record that was read a second time
-  std::int64_t patience_ns = WindowCache::kForEver;
+  std::int64_t patience_ns = kForEver;
 
   /// At least `bytes` of memory for a copy, and not for ever much more.
   std::byte* room(std::int64_t bytes);

@@ -64,7 +64,6 @@ class WindowCache {
   /// A window that holds the byte at `position`, below the source's limit; waits for the disk if it must, `patience_ns` at most unless that is negative.
   /// Where the file ends before it: one that does not. Errors: Io; Busy: it is not here yet, and on its way. The next call tries again.
   Result<Pin> at(Position position, const Source& source, std::int64_t patience_ns = kForEver);
-  static constexpr std::int64_t kForEver = -1;
   /// What is known of [from, to) may be wrong: it is read again when next asked for.
   void forget(Position from, Position to);
 
